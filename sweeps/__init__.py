@@ -1,0 +1,1 @@
+"""What many models are: spaces, trials, outcomes. Imports tokcls."""

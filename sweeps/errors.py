@@ -1,0 +1,37 @@
+"""The exceptions of sweeps, grown on the tree of tokcls.
+
+TokclsError
+└── SweepError            a sweep cannot start or go on
+    ├── ResourceError     the machine or cluster has not what the file asks for
+    ├── LedgerError       a sweep's record cannot be read, or is not this sweep's
+    ├── RegistryError     MLflow cannot be used as asked
+    └── NothingFinished   no trial of the sweep came to a score
+"""
+
+from __future__ import annotations
+
+from tokcls.errors import TokclsError
+
+
+class SweepError(TokclsError):
+    """A sweep cannot start or go on."""
+
+
+class ResourceError(SweepError):
+    """The machine or cluster does not have what `resources.<key>` asks for."""
+
+    def __init__(self, message: str, *, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class LedgerError(SweepError):
+    """A sweep's record cannot be read, or belongs to another search space."""
+
+
+class RegistryError(SweepError):
+    """MLflow's tracking store or registry cannot be used as asked."""
+
+
+class NothingFinished(SweepError):
+    """No trial of the sweep came to a score."""

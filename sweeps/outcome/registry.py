@@ -1,0 +1,139 @@
+"""From a bundle to a version in MLflow's model registry, and the alias that serving follows."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import tokcls
+from sweeps.errors import RegistryError
+from tokcls.data.corpus import Sentence
+from tokcls.errors import TokclsError
+from tokcls.inference.predictor import Predictor
+from tokcls.labels.scoring import count
+from tokcls.labels.spans import Span
+
+CHAMPION = "champion"
+MODEL_CODE = Path(__file__).with_name("mlflow_model.py")
+NEEDED = ("numpy", "onnxruntime", "tokenizers", "pydantic")  # what the code that travels imports
+EXAMPLE = ["London is the capital of the United Kingdom."]
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version in the registry; `champion` says whether the alias points to it now, `why` why."""
+
+    name: str
+    version: str
+    champion: bool
+    why: str
+
+    @property
+    def uri(self) -> str:
+        return f"models:/{self.name}/{self.version}"
+
+
+def register(
+    bundle: Path,
+    *,
+    name: str,
+    uri: str,
+    run_id: str,
+    f1: float,
+    gold: Sequence[Sentence],
+    tags: Mapping[str, str],
+) -> Registered:
+    """Log `bundle` to a run as a model from code, register it, and let the better one be champion.
+
+    The new version becomes champion unless the present one scores higher than `f1` on the same
+    `gold` sentences. Raises RegistryError when MLflow refuses.
+    """
+    with _quiet():
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        try:
+            number = _log(mlflow, bundle, name, uri, run_id)
+            client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+            for key, value in tags.items():
+                client.set_model_version_tag(name, number, key, value)
+            present = _champion_version(client, name)
+            beaten, why = _compare(present, name, uri, f1, gold)
+            if beaten:
+                client.set_registered_model_alias(name, CHAMPION, number)
+        except (MlflowException, OSError) as error:
+            raise RegistryError(f"{name} cannot be registered in {uri}: {error}") from error
+    return Registered(name, str(number), beaten, why)
+
+
+def _log(mlflow: Any, bundle: Path, name: str, uri: str, run_id: str) -> str:
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    with mlflow.start_run(run_id=run_id):
+        info = mlflow.pyfunc.log_model(
+            name="bundle",
+            python_model=str(MODEL_CODE),
+            artifacts={"bundle": str(bundle)},
+            code_paths=[str(Path(tokcls.__file__).parent)],
+            registered_model_name=name,
+            input_example=EXAMPLE,
+            pip_requirements=[f"{package}=={version(package)}" for package in NEEDED],
+        )
+    return str(info.registered_model_version)
+
+
+def _champion_version(client: Any, name: str) -> str:
+    return str(dict(client.get_registered_model(name).aliases).get(CHAMPION, ""))
+
+
+def _compare(
+    present: str, name: str, uri: str, f1: float, gold: Sequence[Sentence]
+) -> tuple[bool, str]:
+    """Score the present champion on the same gold as the new version was scored on."""
+    if not present:
+        return True, "the first version of this model"
+    import mlflow
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            found = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"models:/{name}/{present}", dst_path=folder, tracking_uri=uri
+            )
+            manifest = next(Path(found).rglob("tokcls.json"))
+            present_f1 = score_bundle(manifest.parent, gold)
+    except (TokclsError, StopIteration) as error:
+        return True, f"version {present} cannot be used any more ({error})"
+    better = f1 >= present_f1
+    comparison = f"validation f1 {f1:.3f}, version {present} has {present_f1:.3f} on the same text"
+    return better, comparison
+
+
+def score_bundle(folder: Path, gold: Sequence[Sentence]) -> float:
+    """Span F1 of a bundle on gold sentences."""
+    predicted = [
+        tuple(Span(entity.start, entity.end, entity.entity_group) for entity in entities)
+        for entities in Predictor.from_bundle(folder).predict_words([s.words for s in gold])
+    ]
+    spans = [sentence.spans for sentence in gold]
+    types = sorted({span.type for each in (*spans, *predicted) for span in each})
+    return count(spans, predicted, [len(s.words) for s in gold], types).scores().f1
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """MLflow tells of every step on stderr; what matters of it we say ourselves."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,92 @@
+"""What a sweep needs, found before anything is started: names looked up, files read, slots that fit.
+
+Nothing here imports torch or starts Ray, so that `--check` answers in seconds.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from sweeps.errors import ResourceError
+from sweeps.search.resources import SlotPlan, plan_slots
+from sweeps.space.space import SearchSpace
+from tokcls.data.corpus import Corpus
+from tokcls.data.source import load_corpus
+from tokcls.errors import ConfigError, TokclsError
+from tokcls.hub import Resolution, resolve_backbones, resolve_source
+from tokcls.model.backbones import Backbone, find_backbone
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A space whose names can all be had: the corpus in memory, the backbones on this disk."""
+
+    space: SearchSpace
+    corpus: Corpus
+    backbones: dict[str, Backbone]
+    offline: bool
+
+
+def preflight(space: SearchSpace, *, local: bool = True) -> Ready:
+    """Resolve every name of `space`; `local` also fits a slot into this machine.
+
+    Raises TokclsError naming file, line and key of what cannot be had.
+    """
+    if local:
+        plan_here(space)
+    source = _at(space, "data.source", _resolve_source, space)
+    models = _at(space, "model.backbone", resolve_backbones, space.backbones, space.offline_backbones)
+    if models.notes:
+        space = space.with_backbones(models.names, models.notes)
+    if source is not None and source.notes:
+        space = space.with_source(source.names[0], source.notes)
+    revisions = {lookup.id: lookup.sha for lookup in models.lookups}
+    backbones = {
+        name: _at(space, "model.backbone", _find, name, revisions.get(name))
+        for name in space.backbones
+    }
+    corpus = load_corpus(space.data.source)
+    offline = models.offline or bool(source and source.offline)
+    return Ready(space, corpus, backbones, offline)
+
+
+def plan_here(space: SearchSpace) -> SlotPlan:
+    """Fit slots into this machine; raise ConfigError at the line of the key that asks too much."""
+    try:
+        return plan_slots(space.sweep.resources, local_resources())
+    except ResourceError as error:
+        path = ("resources", error.key)
+        raise ConfigError([space.places.problem(path, str(error))]) from error
+
+
+def local_resources() -> dict[str, float]:
+    """What a Ray started here would find: CPUs and NVIDIA GPUs that this process may use."""
+    from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager as Nvidia
+
+    visible = Nvidia.get_current_process_visible_accelerator_ids()
+    gpus = Nvidia.get_current_node_num_accelerators()
+    return {
+        "CPU": float(len(os.sched_getaffinity(0))),
+        "GPU": float(gpus if visible is None else min(gpus, len(visible))),
+    }
+
+
+def _resolve_source(space: SearchSpace) -> Resolution | None:
+    source = space.data.source
+    return resolve_source(source, space.data.offline) if isinstance(source, str) else None
+
+
+def _find(name: str, revision: str | None) -> Backbone:
+    return find_backbone(name, revision=revision)
+
+
+def _at(space: SearchSpace, path: str, call: Any, *args: Any) -> Any:
+    """Call, and give an error the place in the file that it comes from."""
+    try:
+        return call(*args)
+    except ConfigError:
+        raise
+    except TokclsError as error:
+        raise ConfigError([space.places.problem(tuple(path.split(".")), str(error))]) from error

@@ -1,0 +1,128 @@
+"""`python -m sweeps.run FILE`: from a search space and a corpus to a registered, served model.
+
+Parses, calls, prints; the story itself is in `sweep`.
+"""
+
+from __future__ import annotations
+
+import shlex
+import traceback
+from typing import Annotated, TextIO
+
+import typer
+from rich.console import Console
+
+from sweeps.console import Stages, Terminal
+from sweeps.space.keys import keys_text
+from sweeps.space.space import SearchSpace, load_space
+from tokcls.errors import TokclsError
+
+DONE, NOTHING, WRONG, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    file: Annotated[
+        str | None, typer.Argument(help="search space (YAML); with --keys: a section")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="key=value behind the file, e.g. model.backbone=gpt2 train.epochs=1"),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="validate everything, start nothing")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="go on with the newest run of this sweep")
+    ] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="serve the model when the sweep is done")
+    ] = False,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="list every key of the YAML (or of one section)")
+    ] = False,
+    address: Annotated[
+        str | None, typer.Option(help="a running Ray cluster; unset: RAY_ADDRESS, else a local one")
+    ] = None,
+) -> None:
+    """Run the sweep that FILE describes, bundle and register its best model.
+
+    python -m sweeps.run search_spaces/quickstart.yaml
+    python -m sweeps.run search_spaces/conll.yaml data.source=my_corpus/ train.epochs=2
+    """
+    terminal = Terminal()
+    stages = Stages(Console(file=terminal.err))
+    try:
+        if keys:
+            print(keys_text(file), file=terminal.out)
+            return
+        if file is None:
+            raise typer.BadParameter("name a search space, e.g. search_spaces/quickstart.yaml")
+        stages.say(f"reading {file}")
+        space = load_space(file, overrides or ())
+        if check:
+            _check(space, stages, terminal.out)
+            return
+        _run(space, stages, terminal, resume=resume, serve=serve, address=address)
+    except KeyboardInterrupt:
+        stages.say("interrupted; nothing was started yet")
+        raise typer.Exit(INTERRUPTED) from None
+    except TokclsError as error:
+        stages.say(f"error: {error}" if len(str(error).splitlines()) == 1 else f"{error}")
+        raise typer.Exit(_exit_code(error)) from None
+    except typer.Exit:
+        raise
+    except Exception:
+        traceback.print_exc(file=terminal.err)  # stderr itself may be a log by now
+        raise typer.Exit(NOTHING) from None
+
+
+def _check(space: SearchSpace, stages: Stages, out: TextIO) -> None:
+    """Look everything up, as a sweep would, and say what would be run."""
+    from sweeps.preflight import plan_here, preflight
+
+    with stages("looking up backbones and corpus"):
+        ready = preflight(space)
+    for line in (*ready.space.describe(), *ready.corpus.describe(), plan_here(space).describe()):
+        print(line, file=out)
+    print(f"{space.file}: good", file=out)
+
+
+def _run(
+    space: SearchSpace,
+    stages: Stages,
+    terminal: Terminal,
+    *,
+    resume: bool,
+    serve: bool,
+    address: str | None,
+) -> None:
+    from sweeps.outcome.report import report
+    from sweeps.sweep import Interrupted, run_sweep
+
+    try:
+        outcome = run_sweep(space, stages, terminal, resume=resume, address=address)
+    except Interrupted as interrupted:
+        stages.say(f"{interrupted}\ngo on with: python -m sweeps.run {_again(space)} --resume")
+        raise typer.Exit(INTERRUPTED) from None
+    report(outcome, Console(file=terminal.out))
+    if serve:
+        from sweeps.serve import serve_until_stopped
+
+        serve_until_stopped(str(outcome.bundle.folder), terminal)
+
+
+def _again(space: SearchSpace) -> str:
+    return " ".join(shlex.quote(part) for part in (space.file, *space.places.given))
+
+
+def _exit_code(error: TokclsError) -> int:
+    from sweeps.errors import NothingFinished
+
+    return NOTHING if isinstance(error, NothingFinished) else WRONG
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,75 @@
+"""The Ray cluster that a command uses: a local one it starts and stops, or a running one it joins.
+
+Ray's own log lines go to a file. The dashboard stays on (loopback): without it, early-stopped trials of the
+documented pattern never give back their placement groups.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweeps.errors import ResourceError
+
+ENVIRONMENT = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # paid at the end of every worker group
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+}
+WORKERS_ONLY = {"HF_HUB_OFFLINE": "1"}  # the driver has fetched all there is to fetch
+
+
+@dataclass(frozen=True)
+class Session:
+    """A connection to Ray: its total resources, and the dashboard's address where it is known."""
+
+    resources: Mapping[str, float]
+    dashboard: str
+
+    def close(self) -> None:
+        """Leave the cluster; a local one ends."""
+        import ray
+
+        ray.shutdown()
+
+
+def ray_session(address: str | None, log: Path) -> Session:
+    """Start a local cluster, or join the one at `address` (or RAY_ADDRESS).
+
+    Raises ResourceError if the cluster at the address cannot be reached.
+    """
+    import ray
+
+    _log_to_file(log)
+    joined = address or os.environ.get("RAY_ADDRESS")
+    environment = ENVIRONMENT | WORKERS_ONLY
+    if not joined:
+        os.environ.update(ENVIRONMENT)
+    try:
+        context = ray.init(
+            address=joined or "local",
+            include_dashboard=None if joined else True,
+            dashboard_host="127.0.0.1",
+            log_to_driver=False,
+            configure_logging=False,
+            logging_level=logging.INFO,
+            runtime_env={"env_vars": environment if joined else WORKERS_ONLY},
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        where = f"the Ray cluster at {joined}" if joined else "a local Ray cluster"
+        raise ResourceError(f"cannot use {where}: {str(error).splitlines()[0]}") from error
+    return Session(ray.cluster_resources(), context.dashboard_url or "")
+
+
+def _log_to_file(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(log, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("ray")
+    logger.handlers = [handler]
+    logger.propagate = False

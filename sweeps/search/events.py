@@ -1,0 +1,61 @@
+"""What happens in a sweep, told by the driver to whoever listens: ledger, MLflow, progress.
+
+A trial's history is the fold of its events, so a sweep that is resumed sees what the first run saw.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from sweeps.search.mailbox import Epoch
+
+
+class State(StrEnum):
+    """RUNNING in a ledger that nobody writes any more means interrupted."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass
+class Trial:
+    """One trial and all its epochs so far; `values` are what the searcher drew."""
+
+    trial_id: str
+    values: Mapping[str, Any]
+    config: Mapping[str, Any]
+    config_hash: str
+    state: State = State.RUNNING
+    reason: str = ""
+    epochs: list[Epoch] = field(default_factory=list)
+    started_at: float = field(default_factory=time.time)
+    ended_at: float | None = None
+    run_id: str = ""
+
+    @property
+    def over(self) -> bool:
+        return self.state is not State.RUNNING
+
+    @property
+    def last(self) -> Epoch | None:
+        return self.epochs[-1] if self.epochs else None
+
+    def best(self, metric: str) -> Epoch | None:
+        """The earliest epoch with the highest `metric`."""
+        return max(self.epochs, key=lambda epoch: epoch.metrics[metric], default=None)
+
+
+class Listener(Protocol):
+    """Each is called in the driver, in order, after `trial` was brought up to date."""
+
+    def started(self, trial: Trial) -> None: ...
+
+    def epoch(self, trial: Trial, epoch: Epoch) -> None: ...
+
+    def ended(self, trial: Trial) -> None: ...

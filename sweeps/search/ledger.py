@@ -1,0 +1,136 @@
+"""The sweep's own record: append-only JSON lines, one event a line, flushed to disk before anything else is told.
+
+    {"event": "sweep", "version": 1, "name": ..., "space": ..., "space_hash": ..., "corpus": ..., "time": ...}
+    {"event": "started", "trial": "t001", "values": {...}, "config": {...}, "config_hash": ..., ...}
+    {"event": "epoch", "trial": "t001", "number": 1, "metrics": {...}}
+    {"event": "ended", "trial": "t001", "state": "finished", "reason": ""}
+    {"event": "done", "winner": "t001", "bundle": ...}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweeps.errors import LedgerError
+from sweeps.search.events import State, Trial
+from sweeps.search.mailbox import Epoch
+
+VERSION = 1
+NAME = "ledger.jsonl"
+
+
+@dataclass(frozen=True)
+class History:
+    """What a ledger tells: the sweep's first line, and its trials in the order they started."""
+
+    folder: Path
+    header: dict[str, Any]
+    trials: list[Trial]
+    done: bool
+
+    @property
+    def run_id(self) -> str:
+        """The sweep's own run in MLflow."""
+        return str(self.header["run_id"])
+
+
+class Ledger:
+    """Appends events to a file; a listener of the sweep."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / NAME
+        self._drop_torn_line()
+
+    def _drop_torn_line(self) -> None:
+        """Cut off what a kill left of a line, so that the next event starts on its own."""
+        if not self.path.is_file():
+            return
+        whole = self.path.read_bytes()
+        end = whole.rfind(b"\n") + 1
+        if end != len(whole):
+            with self.path.open("rb+") as file:
+                file.truncate(end)
+                os.fsync(file.fileno())
+
+    def write(self, event: str, **fields: Any) -> None:
+        """Append one event; it is on disk when this returns."""
+        line = json.dumps({"event": event, **fields, "time": round(time.time(), 3)})
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def open_sweep(self, **header: Any) -> None:
+        """Write the first line."""
+        self.write("sweep", version=VERSION, **header)
+
+    def started(self, trial: Trial) -> None:
+        self.write(
+            "started",
+            trial=trial.trial_id,
+            values=dict(trial.values),
+            config=dict(trial.config),
+            config_hash=trial.config_hash,
+        )
+
+    def epoch(self, trial: Trial, epoch: Epoch) -> None:
+        self.write("epoch", trial=trial.trial_id, number=epoch.number, metrics=epoch.metrics)
+
+    def ended(self, trial: Trial) -> None:
+        self.write("ended", trial=trial.trial_id, state=trial.state.value, reason=trial.reason)
+
+
+def read_ledger(folder: Path) -> History:
+    """Read a sweep's record; a torn last line is what a kill leaves, and is passed over.
+
+    Raises LedgerError if the file is missing, is no ledger, or is of a newer version.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        raise LedgerError(f"{path} does not exist: {folder} is no sweep's folder")
+    lines = path.read_text(encoding="utf-8").split("\n")
+    trials: dict[str, Trial] = {}
+    header: dict[str, Any] = {}
+    done = False
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            event = json.loads(line)
+            if event["event"] == "sweep":
+                header = event
+            elif event["event"] == "done":
+                done = True
+            else:
+                _apply(event, trials)
+        except (ValueError, KeyError, TypeError) as error:
+            raise LedgerError(f"{path}:{number}: not a ledger's line ({error!r})") from error
+    if header.get("version") != VERSION:
+        raise LedgerError(
+            f"{path}: version {header.get('version')!r}, this program reads version {VERSION}"
+        )
+    return History(folder, header, list(trials.values()), done)
+
+
+def _apply(event: dict[str, Any], trials: dict[str, Trial]) -> None:
+    trial_id = event["trial"]
+    if event["event"] == "started":
+        if trial_id not in trials:  # a trial that is resumed keeps the epochs it has
+            trials[trial_id] = Trial(
+                trial_id=trial_id,
+                values=event["values"],
+                config=event["config"],
+                config_hash=event["config_hash"],
+                started_at=event["time"],
+            )
+        return
+    trial = trials[trial_id]
+    if event["event"] == "epoch":
+        trial.epochs.append(Epoch(event["number"], event["metrics"]))
+    else:
+        trial.state, trial.reason = State(event["state"]), event["reason"]
+        trial.ended_at = event["time"]

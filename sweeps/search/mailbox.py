@@ -1,0 +1,134 @@
+"""What a slot and its workers say to each other: assignments one way, epochs and failures the other.
+
+Workers never wait inside a torch collective for Tune's decision; they wait here, so that nothing times out
+while a slot is idle, and a group that was replaced finds the trial it lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+import ray
+
+from tokcls.config import TrialConfig
+from tokcls.model.backbones import Backbone
+
+
+class Verdict(StrEnum):
+    """What becomes of a trial after an epoch. CLOSED: the slot goes, the trial may be resumed."""
+
+    CONTINUE = "continue"
+    STOP = "stop"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One trial to train: `data` refers to a `Prepared`, `reported` epochs are known to Tune already."""
+
+    trial_id: str
+    config: TrialConfig
+    backbone: Backbone
+    data: ray.ObjectRef
+    folder: str
+    reported: int = 0
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One scored epoch (counted from 1)."""
+
+    number: int
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The trial cannot be trained; `reason` is one line for people."""
+
+    reason: str
+
+
+Event = Epoch | Failure
+
+
+class Mailbox:
+    """Lives in an actor of its own, so that it outlives any worker."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Condition()
+        self._assignment: Assignment | None = None
+        self._sequence = 0
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._decided: tuple[int, Verdict] = (0, Verdict.CONTINUE)
+        self._closed = False
+
+    async def assign(self, assignment: Assignment) -> None:
+        """Give the workers a trial; what is left of the one before is forgotten."""
+        async with self._changed:
+            self._sequence += 1
+            self._assignment = assignment
+            self._events = asyncio.Queue()
+            self._decided = (assignment.reported, Verdict.CONTINUE)
+            self._changed.notify_all()
+
+    async def next_assignment(self, after: int) -> tuple[int, Assignment] | None:
+        """Wait for an assignment newer than `after`; None means that the slot closes."""
+        async with self._changed:
+            await self._changed.wait_for(
+                lambda: self._closed or (self._assignment and self._sequence > after)
+            )
+            if self._closed or self._assignment is None:
+                return None
+            return self._sequence, self._assignment
+
+    async def post(self, sequence: int, event: Event) -> None:
+        """Take what a worker reports; a report on a trial that is over is dropped."""
+        async with self._changed:
+            if sequence != self._sequence or self._assignment is None:
+                return
+            if isinstance(event, Epoch):
+                if event.number <= self._assignment.reported:
+                    return
+                self._assignment = replace(self._assignment, reported=event.number)
+            else:
+                self._assignment = None
+            await self._events.put(event)
+
+    async def verdict(self, sequence: int, epoch: int) -> Verdict:
+        """Wait until it is decided whether the trial goes on after `epoch`."""
+        async with self._changed:
+            await self._changed.wait_for(
+                lambda: self._closed or sequence != self._sequence or self._decided[0] >= epoch
+            )
+            if sequence != self._sequence:
+                return Verdict.STOP
+            if self._decided[0] >= epoch:
+                return self._decided[1]
+            return Verdict.CLOSED
+
+    async def next_event(self) -> Event:
+        """Wait for what the workers report next."""
+        return await self._events.get()
+
+    async def decide(self, epoch: int, verdict: Verdict) -> None:
+        """Let the trial go on after `epoch`, or end it."""
+        async with self._changed:
+            self._decided = (epoch, verdict)
+            if verdict is Verdict.STOP:
+                self._assignment = None
+            self._changed.notify_all()
+
+    async def close(self) -> None:
+        """Send the workers home."""
+        async with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+def start_mailbox() -> Any:
+    """Start a mailbox actor that takes no CPU from the trials."""
+    return ray.remote(num_cpus=0)(Mailbox).options(max_concurrency=64).remote()

@@ -1,0 +1,152 @@
+"""What a person sees while a sweep runs: a live table on a terminal, plain lines elsewhere.
+
+A listener in the driver; knows what trials tell, nothing of Ray.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from sweeps.console import duration
+from sweeps.search.events import State, Trial
+from sweeps.search.mailbox import Epoch
+
+STYLES = {State.RUNNING: "cyan", State.FINISHED: "green", State.STOPPED: "dim", State.FAILED: "red"}
+MOST_ROWS = 20
+
+
+class Progress:
+    """Shows trials as they go; used as a context manager around the search."""
+
+    def __init__(
+        self, console: Console, *, total: int, epochs: int, slots: int, metric: str
+    ) -> None:
+        self._console = console
+        self._total, self._epochs, self._slots, self._metric = total, epochs, slots, metric
+        self._trials: dict[str, Trial] = {}
+        self._began = time.monotonic()
+        self._done_before = 0
+        self._live = Live(
+            get_renderable=self._render, console=console, refresh_per_second=2, transient=True
+        )
+
+    def recall(self, past: Sequence[Trial]) -> None:
+        """Know the trials of an earlier session."""
+        self._trials |= {trial.trial_id: trial for trial in past}
+        self._done_before = sum(trial.over for trial in past)
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def started(self, trial: Trial) -> None:
+        self._trials[trial.trial_id] = trial
+        again = f", from epoch {trial.last.number}" if trial.last else ""
+        self._line(f"{trial.trial_id} started{again}: {shown_values(trial.values)}")
+
+    def epoch(self, trial: Trial, epoch: Epoch) -> None:
+        metrics = epoch.metrics
+        self._line(
+            f"{trial.trial_id} epoch {epoch.number}: f1 {metrics['val_f1']:.3f}, "
+            f"train loss {metrics['train_loss']:.3f}, {metrics['words_per_second']:,.0f} words/s"
+        )
+
+    def ended(self, trial: Trial) -> None:
+        best = trial.best(self._metric)
+        reached = f", best f1 {best.metrics[self._metric]:.3f}" if best else ""
+        reason = f": {trial.reason}" if trial.reason else ""
+        self._line(f"{trial.trial_id} {trial.state}{reached}{reason}; {self._summary()}")
+
+    def _line(self, text: str) -> None:
+        if not self._console.is_terminal:
+            self._console.print(text, highlight=False, soft_wrap=True)
+
+    def _summary(self) -> str:
+        states = [trial.state for trial in self._trials.values()]
+        over = sum(trial.over for trial in self._trials.values())
+        waiting = max(0, self._total - len(states))
+        parts = [
+            f"{over} of {self._total} trials over",
+            f"{states.count(State.RUNNING)} running",
+            f"{waiting} waiting",
+        ]
+        if states.count(State.FAILED):
+            parts.append(f"{states.count(State.FAILED)} failed")
+        if (best := self._best()) is not None:
+            parts.append(f"best f1 {best[0]:.3f} ({best[1]})")
+        if (left := self._seconds_left()) is not None:
+            parts.append(f"about {duration(left)} left")
+        return ", ".join(parts)
+
+    def _best(self) -> tuple[float, str] | None:
+        bests = [(trial.best(self._metric), trial.trial_id) for trial in self._trials.values()]
+        scores = [(best.metrics[self._metric], name) for best, name in bests if best]
+        return max(scores, default=None)
+
+    def _seconds_left(self) -> float | None:
+        """Extrapolate from the trials that this session brought to their end."""
+        over = sum(trial.over for trial in self._trials.values())
+        done = over - self._done_before
+        if done < 1 or over >= self._total:
+            return None
+        return (time.monotonic() - self._began) / done * (self._total - over)
+
+    def _render(self) -> Group:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name, justify in COLUMNS.items():
+            table.add_column(name, justify=justify, no_wrap=name != "params")
+        for trial in list(self._trials.values())[-MOST_ROWS:]:
+            table.add_row(*self._row(trial), style=STYLES[trial.state])
+        if not self._trials:
+            return Group(Text(f"waiting for {self._slots} slot(s) to start (15 to 40 s) ..."))
+        return Group(table, Text(self._summary()))
+
+    def _row(self, trial: Trial) -> list[str]:
+        last, best = trial.last, trial.best(self._metric)
+        waits = trial.state is State.RUNNING and last is None
+        return [
+            trial.trial_id,
+            "starting" if waits else str(trial.state),
+            f"{last.number if last else 0}/{self._epochs}",
+            f"{last.metrics[self._metric]:.3f}" if last else "",
+            f"{best.metrics[self._metric]:.3f}" if best else "",
+            f"{last.metrics['words_per_second']:,.0f}" if last else "",
+            trial.reason or shown_values(trial.values),
+        ]
+
+
+COLUMNS: Mapping[str, Any] = {
+    "trial": "left",
+    "state": "left",
+    "epoch": "right",
+    "f1": "right",
+    "best": "right",
+    "words/s": "right",
+    "params": "left",
+}
+
+
+def shown_values(values: Mapping[str, Any]) -> str:
+    """Write drawn values shortly: last part of the key, numbers to three digits."""
+    return ", ".join(f"{key.rsplit('.', 1)[-1]}={_short(value)}" for key, value in values.items())
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,77 @@
+"""What is made once and read by all: each corpus is tokenised once a tokenizer, in the object store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayTaskError
+
+from sweeps.preflight import Ready
+from tokcls.data.corpus import Corpus
+from tokcls.data.prepared import Prepared, prepare
+from tokcls.errors import TokclsError
+from tokcls.model.backbones import Backbone
+
+
+@dataclass(frozen=True)
+class Shared:
+    """References into the store: a `Prepared` by backbone folder, and the words of every split."""
+
+    prepared: Mapping[Path, ray.ObjectRef]
+    words: ray.ObjectRef
+
+    def wait(self) -> dict[Path, ray.ObjectRef]:
+        """Wait until all is tokenised; raise what went wrong as it was raised."""
+        for reference in self.prepared.values():
+            get(reference)
+        return dict(self.prepared)
+
+
+def share(ready: Ready) -> Shared:
+    """Start tokenising for every tokenizer of the space; aliases of one folder share it."""
+    corpus = ray.put(ready.corpus)
+    data = ready.space.data
+    task = ray.remote(num_cpus=0)(prepare_for)
+    by_folder = {backbone.folder: backbone for backbone in ready.backbones.values()}
+    words = {
+        name: [sentence.words for sentence in sentences]
+        for name, sentences in ready.corpus.splits.items()
+    }
+    return Shared(
+        prepared={
+            folder: task.remote(corpus, backbone, data.max_length, data.stride)
+            for folder, backbone in by_folder.items()
+        },
+        words=ray.put(words),
+    )
+
+
+def prepare_for(corpus: Corpus, backbone: Backbone, max_length: int | None, stride: int) -> Prepared:
+    """Tokenise a corpus with a backbone's tokenizer (a Ray task: the driver needs no transformers)."""
+    from tokcls.model.loader import load_tokenizer, tokenizing_of
+
+    tokenizer = load_tokenizer(backbone)
+    return prepare(corpus, tokenizing_of(backbone, tokenizer, max_length), stride=stride)
+
+
+def result_of(function: Callable[..., Any], *args: Any, cpus: float) -> Any:
+    """Run a function as one Ray task with a share of CPUs and wait for it."""
+
+    def task(*values: Any) -> Any:
+        return function(*values)
+
+    return get(ray.remote(num_cpus=cpus, max_retries=0)(task).remote(*args))
+
+
+def get(reference: ray.ObjectRef) -> Any:
+    """Wait for a result; an error of ours comes out as itself, not wrapped by Ray."""
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        if isinstance(error.cause, TokclsError):
+            raise error.cause from error
+        raise

@@ -1,0 +1,160 @@
+"""A slot: a Tune actor that keeps one Ray Train worker group warm and hands it trial after trial.
+
+Tune (`reuse_actors=True`) -> Slot -> mailbox -> workers. One `step()` is one epoch of the current trial. A trial
+that fails is a result with a `failed` reason; the group that it ran in is replaced by Ray Train before the next.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from sweeps.search.events import Trial
+from sweeps.search.mailbox import Assignment, Epoch, Event, Failure, Verdict, start_mailbox
+from sweeps.search.resources import SlotPlan
+from sweeps.space.space import SearchSpace
+from tokcls.model.backbones import Backbone
+
+TRIAL, RESUMED_AT, VALUES = "trial", "resumed_at", "values"  # what the searcher gives Tune
+METRICS = "metrics"  # where a result keeps all that the workers measured
+RESTARTS = 3  # of one worker group, before the slot builds another
+POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What all trials of a sweep share; `data` maps a backbone's folder to a `Prepared` in the store."""
+
+    space: SearchSpace
+    folder: Path
+    plan: SlotPlan
+    backbones: dict[str, Backbone]
+    data: dict[Path, ray.ObjectRef]
+
+    def assignment(self, config: dict[str, Any]) -> Assignment:
+        """Turn what the searcher drew into what the workers need."""
+        trial = self.space.trial(config[VALUES])
+        backbone = self.backbones[trial.model.backbone]
+        return Assignment(
+            trial_id=config[TRIAL],
+            config=trial,
+            backbone=backbone,
+            data=self.data[backbone.folder],
+            folder=str(trial_folder(self.folder, config[TRIAL])),
+            reported=config[RESUMED_AT],
+        )
+
+
+def assignment_of(materials: Materials, trial: Trial) -> Assignment:
+    """What a trial that is over was given."""
+    values = dict(trial.values)
+    return materials.assignment({TRIAL: trial.trial_id, VALUES: values, RESUMED_AT: 0})
+
+
+def trial_folder(sweep: Path, trial_id: str) -> Path:
+    """Where a trial's files are."""
+    return sweep / "trials" / trial_id
+
+
+class Slot(tune.Trainable):
+    """The class that Tune schedules; see the module's docstring."""
+
+    def setup(self, config: dict[str, Any], materials: Materials) -> None:
+        self._materials = materials
+        self._trial = config
+        self._epoch: int | None = None
+        self._start_group()
+
+    def _start_group(self) -> None:
+        self._mailbox = start_mailbox()
+        self._error: BaseException | None = None
+        self._group = threading.Thread(target=self._run_group, args=(self._mailbox,), daemon=True)
+        self._group.start()
+
+    def _run_group(self, mailbox: Any) -> None:
+        from ray.train import FailureConfig, RunConfig
+        from ray.train.torch import TorchConfig, TorchTrainer
+
+        from sweeps.search.worker import work
+
+        plan = self._materials.plan
+        trainer = TorchTrainer(
+            work,
+            train_loop_config={"mailbox": mailbox, "cpus": plan.cpus},
+            scaling_config=plan.scaling(),
+            torch_config=TorchConfig(backend=plan.backend),
+            run_config=RunConfig(
+                name=f"slot-{self.trial_id}-{time.time_ns()}",
+                storage_path=str(self._materials.folder / "ray" / "slots"),
+                failure_config=FailureConfig(max_failures=RESTARTS),
+            ),
+        )
+        try:
+            trainer.fit()
+        except Exception as error:  # carried to step(), which makes it the trial's result
+            self._error = error
+
+    def step(self) -> dict[str, Any]:
+        if self._epoch is None:
+            if not self._group.is_alive():
+                self._start_group()
+            assignment = self._materials.assignment(self._trial)
+            ray.get(self._mailbox.assign.remote(assignment))
+        else:
+            ray.get(self._mailbox.decide.remote(self._epoch, Verdict.CONTINUE))
+        return self._result(self._next_event())
+
+    def _next_event(self) -> Event:
+        """Wait for the workers; a group that ended instead is a failure of the trial."""
+        reference = self._mailbox.next_event.remote()
+        while True:
+            ready, _ = ray.wait([reference], timeout=POLL_SECONDS)
+            if ready:
+                return ray.get(reference)
+            if not self._group.is_alive():
+                reason = str(self._error).strip().splitlines() if self._error else []
+                return Failure(f"worker group ended: {reason[-1] if reason else 'no reason given'}")
+
+    def _result(self, event: Event) -> dict[str, Any]:
+        if isinstance(event, Failure):
+            self._epoch = None
+            return {"failed": event.reason, "done": True}
+        space = self._materials.space
+        metric = space.sweep.search.metric
+        self._epoch = event.number
+        final = event.number == space.trial(self._trial[VALUES]).train.epochs
+        if final:
+            self._end_trial()
+        return {
+            "epoch": event.number,
+            metric: event.metrics[metric],
+            METRICS: event.metrics,
+            "done": final,
+        }
+
+    def _end_trial(self) -> None:
+        if self._epoch is not None:
+            ray.get(self._mailbox.decide.remote(self._epoch, Verdict.STOP))
+        self._epoch = None
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._end_trial()
+        self._trial = new_config
+        return True
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+        return {}  # a trial's state is in its own folder
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing to load: workers find their last state in the trial's folder."""
+
+    def cleanup(self) -> None:
+        ray.get(self._mailbox.close.remote())
+        self._group.join(timeout=20)
+        ray.kill(self._mailbox)

@@ -1,0 +1,112 @@
+"""Runs the trials: Tune schedules slots, and each thing that happens is told to the listeners."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ray import tune
+
+from sweeps.search.events import Listener, State, Trial
+from sweeps.search.mailbox import Epoch
+from sweeps.search.scheduler import build_scheduler
+from sweeps.search.searcher import SpaceSearcher, state_of
+from sweeps.search.slot import METRICS, TRIAL, VALUES, Materials, Slot
+from sweeps.space.space import SearchSpace
+
+SLOT_RESOURCE = "node:__internal_head__"  # slots only steer: they sit on the head and take no CPU
+ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a failed trial has no metric
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # the ledger is what a sweep resumes from
+    "TUNE_MAX_LEN_IDENTIFIER": "40",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+class Telling(tune.Callback):
+    """Turns Tune's callbacks into events, brings each trial up to date, and tells the listeners."""
+
+    def __init__(
+        self, space: SearchSpace, listeners: Sequence[Listener], past: Iterable[Trial] = ()
+    ) -> None:
+        self.trials = {trial.trial_id: trial for trial in past}
+        self._space, self._listeners = space, listeners
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its callbacks to restore from; a sweep is restored from the ledger
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        trial_id, values = trial.config[TRIAL], trial.config[VALUES]
+        ours = self.trials.get(trial_id)
+        if ours is None:
+            config = self._space.trial(values)
+            ours = self.trials[trial_id] = Trial(
+                trial_id=trial_id,
+                values=values,
+                config=config.model_dump(mode="json"),
+                config_hash=config.config_hash,
+            )
+        for listener in self._listeners:
+            listener.started(ours)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
+    ) -> None:
+        ours = self.trials[trial.config[TRIAL]]
+        number = result.get("epoch")
+        if number is None or (ours.last and number <= ours.last.number):
+            return
+        epoch = Epoch(number, result[METRICS])
+        ours.epochs.append(epoch)
+        for listener in self._listeners:
+            listener.epoch(ours, epoch)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        ours = self.trials[trial.config[TRIAL]]
+        epochs = self._space.trial(ours.values).train.epochs
+        self._end(ours, *state_of(trial.last_result, epochs))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        error = trial.get_error()
+        reason = str(error).strip().splitlines()[-1] if error else "the slot died"
+        self._end(self.trials[trial.config[TRIAL]], State.FAILED, reason)
+
+    def _end(self, trial: Trial, state: State, reason: str) -> None:
+        trial.state, trial.reason, trial.ended_at = state, reason, time.time()
+        for listener in self._listeners:
+            listener.ended(trial)
+
+
+def search(
+    materials: Materials, listeners: Sequence[Listener], past: Sequence[Trial] = ()
+) -> list[Trial]:
+    """Run every trial that is still to be run, and return all of them, `past` included.
+
+    Returns early, with trials left RUNNING, when it is interrupted.
+    """
+    space, plan = materials.space, materials.plan
+    os.environ.update(ENVIRONMENT)
+    telling = Telling(space, listeners, past)
+    tuner = tune.Tuner(
+        tune.with_resources(
+            tune.with_parameters(Slot, materials=materials),
+            tune.PlacementGroupFactory([{SLOT_RESOURCE: 0.001}]),
+        ),
+        tune_config=tune.TuneConfig(
+            search_alg=SpaceSearcher(space, at_once=plan.slots, past=past),
+            scheduler=build_scheduler(space, past),
+            num_samples=space.trials + len(past),
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(materials.folder / "ray"),
+            callbacks=[telling],
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+    return list(telling.trials.values())

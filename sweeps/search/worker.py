@@ -1,0 +1,216 @@
+"""What every process of a slot runs: trial after trial, without starting anew.
+
+The process group, the imports and the data stay; network, optimizer and Lightning trainer are new for each trial.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import resource
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import ray
+import ray.train
+import ray.train.lightning as ray_lightning
+import torch
+from safetensors.torch import save_file
+
+from sweeps.search.mailbox import Assignment, Epoch, Failure, Verdict
+from sweeps.search.trial_folder import TrialFolder
+from tokcls.data.prepared import Prepared
+from tokcls.labels.schema import LabelSchema
+from tokcls.model.loader import load_model
+from tokcls.model.module import TokenClassifier
+
+MEGABYTE = 2**20
+
+
+class SlotClosed(Exception):
+    """Raised through Lightning when the slot goes while a trial is still to be resumed."""
+
+
+def work(loop: dict[str, Any]) -> None:
+    """Train the assignments of `loop["mailbox"]` until it closes; `loop["cpus"]` is the share."""
+    torch.set_num_threads(max(1, int(loop["cpus"])))
+    mailbox = loop["mailbox"]
+    data: dict[ray.ObjectRef, Prepared] = {}
+    after, last_step_at = 0, None
+    while (given := ray.get(mailbox.next_assignment.remote(after))) is not None:
+        after, assignment = given
+        if assignment.data not in data:
+            data = {assignment.data: ray.get(assignment.data)}
+        try:
+            last_step_at = train(
+                assignment, data[assignment.data], partial(_Post, mailbox, after), last_step_at
+            )
+        except SlotClosed:
+            return
+        except Exception as error:
+            ray.get(mailbox.post.remote(after, Failure(_one_line(error))))
+            raise  # Ray Train replaces the group: what a failed trial left in memory goes with it
+        gc.collect()
+
+
+class _Post:
+    """A worker's line to the mailbox for one trial; rank 0 reports, all ranks hear the verdict."""
+
+    def __init__(self, mailbox: Any, sequence: int, rank: int) -> None:
+        self._mailbox, self._sequence, self._rank = mailbox, sequence, rank
+
+    def report(self, number: int, metrics: dict[str, float]) -> None:
+        if self._rank == 0:
+            ray.get(self._mailbox.post.remote(self._sequence, Epoch(number, metrics)))
+
+    def verdict(self, number: int) -> Verdict:
+        return Verdict(ray.get(self._mailbox.verdict.remote(self._sequence, number)))
+
+
+def train(
+    assignment: Assignment,
+    data: Prepared,
+    post_for: Callable[[int], _Post],
+    last_step_at: float | None,
+) -> float | None:
+    """Train one trial from its start or its last state; returns when its last step ended."""
+    config, rank = assignment.config, ray.train.get_context().get_world_rank()
+    folder, post = TrialFolder(assignment.folder), post_for(rank)
+    pl.seed_everything(config.train.seed, workers=False, verbose=False)
+    schema = LabelSchema(config.labels.scheme, data.types, config.labels.subwords)
+    network = load_model(
+        assignment.backbone,
+        schema,
+        dropout=config.model.dropout,
+        pad_id=data.tokenizing.pad_id,
+    )
+    module = TokenClassifier(network, config, schema, data)
+    callback = EpochEnd(folder, post, last_step_at)
+    resumed = folder.last()
+    if resumed is not None and not callback.catch_up(resumed.number, resumed.metrics):
+        return last_step_at
+    _trainer(config, callback).fit(
+        module, ckpt_path=str(folder.state) if resumed else None, weights_only=True
+    )
+    return callback.last_step_at
+
+
+def _trainer(config: Any, callback: pl.Callback) -> pl.Trainer:
+    on_gpu = torch.cuda.is_available()
+    bf16 = on_gpu and torch.cuda.is_bf16_supported()
+    precision = {"auto": "bf16-mixed" if bf16 else "32-true", "fp32": "32-true", "bf16": "bf16-mixed"}
+    return ray_lightning.prepare_trainer(
+        pl.Trainer(
+            max_epochs=config.train.epochs,
+            accelerator="gpu" if on_gpu else "cpu",
+            devices="auto",
+            precision=precision[config.train.precision],
+            gradient_clip_val=config.train.clip,
+            strategy=ray_lightning.RayDDPStrategy(),
+            plugins=[ray_lightning.RayLightningEnvironment()],
+            callbacks=[callback],
+            num_sanity_val_steps=0,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            logger=False,
+        )
+    )
+
+
+class EpochEnd(pl.Callback):
+    """After each epoch: keep the best, keep the state, report, and wait for the verdict."""
+
+    def __init__(self, folder: TrialFolder, post: _Post, last_step_at: float | None) -> None:
+        self.folder, self.post = folder, post
+        self.previous_step_at, self.last_step_at = last_step_at, last_step_at
+        self.epoch_began = self.last_training_step_at = time.time()
+
+    def catch_up(self, number: int, metrics: dict[str, float]) -> bool:
+        """Report an epoch that was saved before a restart; says whether the trial goes on."""
+        self.post.report(number, metrics)
+        return self._goes_on(self.post.verdict(number))
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
+        self.epoch_began = time.time()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.last_step_at = self.last_training_step_at = time.time()
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        self.last_step_at = time.time()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: TokenClassifier) -> None:
+        number, final = trainer.current_epoch + 1, trainer.current_epoch + 1 == trainer.max_epochs
+        metrics = self._metrics(trainer, module)
+        if trainer.is_global_zero:
+            best = self.folder.best()
+            if best is None or metrics["val_f1"] > best.metrics["val_f1"]:
+                assert module.evaluation is not None
+                self.folder.save_best(
+                    number, metrics, module.evaluation, partial(_save_weights, module.network)
+                )
+        if final:
+            self.post.report(number, metrics)
+            if trainer.is_global_zero:
+                self.folder.drop_last()
+            return
+        self._save_last(trainer, number, metrics)
+        self.post.report(number, metrics)
+        trainer.should_stop = not self._goes_on(self.post.verdict(number))
+
+    def _save_last(self, trainer: pl.Trainer, number: int, metrics: dict[str, float]) -> None:
+        """Every rank takes part in gathering the state; rank 0 writes it."""
+        if trainer.is_global_zero:
+            self.folder.save_last(number, metrics, trainer.save_checkpoint)
+        else:
+            trainer.save_checkpoint(self.folder.state)
+
+    def _goes_on(self, verdict: Verdict) -> bool:
+        if verdict is Verdict.CLOSED:
+            raise SlotClosed
+        if verdict is Verdict.STOP and ray.train.get_context().get_world_rank() == 0:
+            self.folder.drop_last()
+        return verdict is Verdict.CONTINUE
+
+    def _metrics(self, trainer: pl.Trainer, module: TokenClassifier) -> dict[str, float]:
+        assert module.evaluation is not None
+        metrics = module.evaluation.metrics("val") | {"train_loss": module.train_loss()}
+        if not all(math.isfinite(value) for value in metrics.values()):
+            raise FloatingPointError(
+                f"epoch {trainer.current_epoch + 1}: train_loss {metrics['train_loss']}, "
+                f"val_loss {metrics['val_loss']}: not a finite number; try a lower learning rate"
+            )
+        seconds = self.last_training_step_at - self.epoch_began
+        words = sum(module.data.splits["train"].lengths)
+        metrics |= {
+            "train_seconds": seconds,
+            "words_per_second": words / max(seconds, 1e-9),
+            "peak_memory_mb": _peak_memory() / MEGABYTE,
+            "parameters": float(sum(weights.numel() for weights in module.parameters())),
+        }
+        if self.previous_step_at is not None and module.first_step_at is not None:
+            metrics["turnaround_seconds"] = module.first_step_at - self.previous_step_at
+        return metrics
+
+
+def _save_weights(network: torch.nn.Module, path: Path) -> None:
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()},
+        path,
+    )
+
+
+def _peak_memory() -> float:
+    """Bytes at most in use: of the GPU where there is one, else of this process."""
+    if torch.cuda.is_available():
+        return float(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"

@@ -1,0 +1,141 @@
+"""The configuration of a sweep: what trials are made of, how they are drawn, placed and kept.
+
+Only types and rules. Files, verbs and line numbers are the business of `loader`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from tokcls.config import (
+    DataConfig,
+    LabelsConfig,
+    ModelConfig,
+    PositiveInt,
+    Section,
+    Text,
+    TrainConfig,
+)
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\z")]
+Auto = Literal["auto"]
+
+
+class SearchConfig(Section):
+    """Which trials are drawn, and which of them are stopped early."""
+
+    trials: PositiveInt = Field(
+        default=20,
+        description="trials to draw; `grid` runs every combination, whatever stands here",
+    )
+    algorithm: Literal["random", "grid", "tpe"] = Field(
+        default="tpe",
+        description="how values are drawn; tpe learns from the trials that are finished",
+    )
+    scheduler: Literal["asha", "none"] = Field(
+        default="asha",
+        description="asha stops trials that fall behind; none lets all of them finish",
+    )
+    metric: Literal["val_f1"] = Field(
+        default="val_f1", description="what trials are ranked by: span F1 on the validation split"
+    )
+    grace: PositiveInt = Field(
+        default=1, description="epochs that every trial gets before asha may stop it"
+    )
+    reduction: Annotated[int, Field(ge=2)] = Field(
+        default=3, description="asha lets one trial in so many go on to the next rung"
+    )
+
+
+class ResourcesConfig(Section):
+    """What one running trial occupies, and how many run at once."""
+
+    workers_per_trial: PositiveInt = Field(
+        default=1, description="processes that train one trial together (data parallel)"
+    )
+    gpus_per_worker: Auto | Annotated[float, Field(ge=0.0)] = Field(
+        default="auto",
+        description="auto: 1 where there are GPUs, else 0; a share must be 1/n, with one worker",
+    )
+    cpus_per_worker: Auto | Annotated[float, Field(gt=0.0)] = Field(
+        default="auto", description="auto: the CPUs divided among all workers that run at once"
+    )
+    concurrent_trials: Auto | PositiveInt = Field(
+        default="auto", description="trials that run at once; auto: as many as the cluster holds"
+    )
+
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _share_of_a_gpu(cls, gpus: float | str, info: ValidationInfo) -> float | str:
+        if isinstance(gpus, str) or gpus == int(gpus):
+            return gpus
+        trials_on_one = round(1 / gpus) if gpus < 1 else 0
+        if not 0.97 <= trials_on_one * gpus <= 1:
+            raise ValueError(
+                f"must be a whole number, or 1/n for n trials on one GPU (0.5, 0.25), got {gpus:g}"
+            )
+        workers = info.data.get("workers_per_trial", 1)
+        if workers > 1:
+            raise ValueError(
+                "a share of a GPU needs resources.workers_per_trial = 1 (NCCL wants one GPU per "
+                f"worker), got {gpus:g} with {workers} workers"
+            )
+        return gpus
+
+
+class TrackingConfig(Section):
+    """Where MLflow records the sweep."""
+
+    uri: Text | None = Field(
+        default=None,
+        description="tracking server; MLFLOW_TRACKING_URI wins; unset: sqlite:///mlflow.db",
+    )
+    experiment: Text | None = Field(
+        default=None, description="MLflow experiment; unset: the sweep's name"
+    )
+
+
+class OutputConfig(Section):
+    """What is left when the sweep is done."""
+
+    folder: Text = Field(
+        default="runs", description="the sweep's own folder is made inside this one"
+    )
+    register_as: Name | None = Field(
+        default=None,
+        description="name in MLflow's model registry; unset: the model is not registered",
+    )
+
+
+class SweepSettings(Section):
+    """How trials are run: everything in the file that is not part of a trial."""
+
+    name: Name = Field(
+        description="name of the sweep, of its folder and of its run in MLflow",
+        json_schema_extra={"unset": "the file's name"},
+    )
+    search: SearchConfig = SearchConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    output: OutputConfig = OutputConfig()
+
+    @property
+    def experiment(self) -> str:
+        """The MLflow experiment's name."""
+        return self.tracking.experiment or self.name
+
+
+class SweepConfig(SweepSettings):
+    """A whole file, with one value for each key."""
+
+    data: DataConfig
+    labels: LabelsConfig = LabelsConfig()
+    model: ModelConfig
+    train: TrainConfig
+
+
+TRIAL_SECTIONS = ("data", "labels", "model", "train")
+SEARCHED_SECTIONS = ("labels", "model", "train")
+SECTIONS = (*TRIAL_SECTIONS, "search", "resources", "tracking", "output")

@@ -1,0 +1,177 @@
+"""A search space: what is searched, what is fixed, and the trial that a set of drawn values makes.
+
+Draws nothing itself, and asks no Hub: who does hands back names through `with_backbones` and
+`with_source`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from sweeps.space.config import TRIAL_SECTIONS, SweepSettings
+from sweeps.space.loader import fill, load, verbs_in
+from sweeps.space.problems import Places, get, translate
+from sweeps.space.verbs import Choice, Verb
+from sweeps.space.yaml_nodes import KeyPath, dotted
+from sweeps.space.yaml_text import block, inline, shown
+from tokcls.config import DataConfig, TrialConfig, config_hash
+from tokcls.errors import ConfigError, Problem
+
+_BACKBONE: KeyPath = ("model", "backbone")
+_OFFLINE: KeyPath = ("model", "offline")
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A checked file; `document` holds a verb where a value is searched, else the value as given.
+
+    The two `offline` keys are answered before a trial starts, so they are no part of a trial.
+    """
+
+    name: str
+    file: str
+    document: Mapping[str, Any]
+    sweep: SweepSettings
+    notes: tuple[str, ...] = ()
+    places: Places = field(repr=False, default=Places("", {}))
+
+    @property
+    def parameters(self) -> dict[str, Verb]:
+        """What is searched, by dotted key, in the order of the file."""
+        return {dotted(path): verb for path, verb in verbs_in(self.document) if path != _OFFLINE}
+
+    @property
+    def data(self) -> DataConfig:
+        """Where the sentences come from, `offline` included."""
+        return DataConfig.model_validate(dict(self.document["data"]))
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """Every backbone that a trial may ask for."""
+        return _values(get(self.document, _BACKBONE))
+
+    @property
+    def offline_backbones(self) -> tuple[str, ...]:
+        """What stands in for all of them when the Hub cannot be reached; may be empty."""
+        return _values(get(self.document, _OFFLINE))
+
+    @property
+    def seed(self) -> int:
+        """The search's own seed: the trials' seed, or its lowest value where it is searched."""
+        verb = self.parameters.get("train.seed")
+        return min(verb.corners()) if verb else self._corner().train.seed
+
+    @property
+    def grid_size(self) -> int | None:
+        """How many different trials there are; None when they cannot be counted."""
+        sizes = [verb.size() for verb in self.parameters.values()]
+        counted = [size for size in sizes if size is not None]
+        return math.prod(counted) if len(counted) == len(sizes) else None
+
+    @property
+    def trials(self) -> int:
+        """How many trials the sweep runs: one where nothing is searched, all of a grid."""
+        if not self.parameters:
+            return 1
+        if self.sweep.search.algorithm == "grid" and self.grid_size is not None:
+            return self.grid_size
+        return self.sweep.search.trials
+
+    @property
+    def space_hash(self) -> str:
+        """Twelve hex digits that say what is searched and what is fixed, but not how it is run."""
+        searched = {name: [verb.verb, verb.args] for name, verb in self.parameters.items()}
+        corner = self._corner().model_dump(mode="json")
+        return config_hash({"corner": corner, "searched": searched})
+
+    def trial(self, values: Mapping[str, Any]) -> TrialConfig:
+        """Make the trial of one drawn value a parameter, maps and lists also as canonical JSON.
+
+        Raises ConfigError that names the drawn values.
+        """
+        verbs = self.parameters
+        if wrong := sorted(set(values) ^ set(verbs)):
+            message = f"a trial needs values for {', '.join(verbs) or 'nothing'}"
+            raise ConfigError([Problem(f"{message}; differing: {', '.join(wrong)}", self.file)])
+        drawn = {_path(name): verbs[name].original(value) for name, value in values.items()}
+        filled = fill(self.document, {_OFFLINE: None, ("data", "offline"): None, **drawn})
+        try:
+            return TrialConfig.model_validate({name: filled[name] for name in TRIAL_SECTIONS})
+        except ValidationError as error:
+            of = f" (drawn: {', '.join(f'{k} = {shown(v)}' for k, v in values.items())})"
+            found = translate(error, filled).items()
+            problems = [self.places.problem(path, message + of) for path, message in found]
+            raise ConfigError(self.places.ordered(problems)) from error
+
+    def to_yaml(self, values: Mapping[str, Any] | None = None) -> str:
+        """Write the file again; with `values`, one configuration: values where the verbs were.
+
+        Raises ConfigError as `trial` does.
+        """
+        if values is None:
+            return block(self.document)
+        self.trial(values)
+        verbs = self.parameters
+        drawn = {_path(name): verbs[name].original(value) for name, value in values.items()}
+        filled = fill(self.document, drawn)
+        if len(self.offline_backbones) > 1:
+            # A choice of stand-ins would make a sweep of what is one configuration.
+            del filled["model"]["offline"]
+        return block(filled)
+
+    def with_backbones(self, names: Sequence[str], notes: Sequence[str] = ()) -> SearchSpace:
+        """Put other names in place of all backbones, searched by the same verb."""
+        given = get(self.document, _BACKBONE)
+        kind = type(given) if isinstance(given, Choice) else Choice
+        value = names[0] if len(names) == 1 else kind(tuple(names))
+        return self._with(_BACKBONE, value, notes)
+
+    def with_source(self, source: str, notes: Sequence[str] = ()) -> SearchSpace:
+        """Put another corpus in place of `data.source`."""
+        return self._with(("data", "source"), source, notes)
+
+    def describe(self) -> list[str]:
+        """Say in a few lines what is searched and how."""
+        search = self.sweep.search
+        stopping = "stopped early by asha" if search.scheduler == "asha" else "none stopped early"
+        lines = [f"{self.name}: {self.trials} trials, drawn by {search.algorithm}, {stopping}"]
+        lines += [f"searched  {name}: {inline(verb)}" for name, verb in self.parameters.items()]
+        for section in TRIAL_SECTIONS:
+            keys = self.document[section].items()
+            lines += [
+                f"fixed     {section}.{key}: {inline(value)}"
+                for key, value in keys
+                if f"{section}.{key}" not in self.parameters
+            ]
+        return lines + [f"note: {note}" for note in self.notes]
+
+    def _with(self, path: KeyPath, value: Any, notes: Sequence[str]) -> SearchSpace:
+        document = fill(self.document, {path: value})
+        return replace(self, document=document, notes=(*self.notes, *notes))
+
+    def _corner(self) -> TrialConfig:
+        return self.trial({name: verb.corners()[0] for name, verb in self.parameters.items()})
+
+
+def load_space(path: str | Path, overrides: Sequence[str] = ()) -> SearchSpace:
+    """Read a search space and `key=value` overrides; raise ConfigError with every problem found."""
+    loaded = load(Path(path), overrides)
+    settings = {name: getattr(loaded.config, name) for name in SweepSettings.model_fields}
+    sweep = SweepSettings.model_validate(settings)
+    return SearchSpace(sweep.name, str(path), loaded.document, sweep, loaded.notes, loaded.places)
+
+
+def _path(name: str) -> KeyPath:
+    return tuple(name.split("."))
+
+
+def _values(given: Any) -> tuple[str, ...]:
+    if isinstance(given, Choice):
+        return given.values
+    return () if given is None else (given,)

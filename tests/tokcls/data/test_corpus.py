@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tokcls.data.corpus import Corpus, Sentence
+from tokcls.labels.schemes import Detected
+from tokcls.labels.spans import Span
+
+PARIS = Sentence(("Paris", "is", "old"), (Span(0, 1, "LOC"),), 0, "train.txt", 1)
+ADA = Sentence(("Ada", "Lovelace"), (Span(0, 2, "PER"),), 1)
+CLEAN, DIRTY = Detected("IOB1", "seen", 0), Detected("IOB2", "seen", 6)
+CORPUS = Corpus((PARIS, ADA), (ADA,), (), "letters", {"train": DIRTY, "validation": CLEAN})
+
+
+def test_types_are_those_of_all_splits() -> None:
+    event = Sentence(("Expo",), (Span(0, 1, "EVENT"),), 0)
+    assert replace(CORPUS, test=(event,)).types == ("EVENT", "LOC", "PER")
+
+
+def test_the_fingerprint_follows_words_spans_and_splits_and_nothing_else() -> None:
+    moved = replace(PARIS, file="elsewhere.txt", line=99)
+    assert replace(CORPUS, train=(moved, ADA), name="other").fingerprint == CORPUS.fingerprint
+    others = [
+        replace(CORPUS, train=(ADA, PARIS)),
+        replace(CORPUS, train=(PARIS,), validation=(ADA, ADA)),
+        replace(CORPUS, train=(replace(PARIS, spans=()), ADA)),
+        replace(CORPUS, train=(replace(PARIS, words=("Paris is", "", "old")), ADA)),
+    ]
+    prints = {corpus.fingerprint for corpus in (CORPUS, *others)}
+    assert len(prints) == 5
+    assert all(len(fingerprint) == 16 for fingerprint in prints)
+
+
+def test_the_description_tells_sizes_scheme_and_repairs() -> None:
+    assert CORPUS.describe() == [
+        "letters: types LOC, PER",
+        "train: 2 sentences, 5 words, 2 spans (LOC 1, PER 1); IOB2, 6 violations repaired",
+        "validation: 1 sentences, 2 words, 1 spans (PER 1); IOB1",
+        "test: none",
+    ]

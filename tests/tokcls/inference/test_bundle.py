@@ -1,0 +1,132 @@
+"""A bundle is whole, unchanged and harmless, or it is refused with the reason."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tokcls.errors import BundleError
+from tokcls.inference.bundle import MANIFEST, Manifest, Window, read_manifest, seal
+from tokcls.labels.schema import LabelSchema
+
+FILES = ("config.json", "model.onnx", "model.safetensors", "tokenizer.json")
+WRITTEN = Manifest(
+    LabelSchema("BIOES", ("LOC", "PER"), "all"),
+    "viterbi",
+    Window(64, 8, (2,), (3,), 0),
+    receipt={"seed": 13, "data": "abc", "nested": {"é": [1, None]}},
+    metrics={"val_f1": 0.75},
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in FILES:
+        (tmp_path / name).write_text(name)
+    seal(tmp_path, WRITTEN)
+    return tmp_path
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    path = folder / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_what_was_sealed_is_read_back(folder: Path) -> None:
+    manifest = read_manifest(folder)
+    assert manifest.schema == WRITTEN.schema
+    assert manifest.window == WRITTEN.window
+    assert manifest.receipt == WRITTEN.receipt
+    assert manifest.metrics == WRITTEN.metrics
+    assert set(manifest.files) == set(FILES)
+    assert not list(folder.glob("*.part"))
+
+
+def test_a_moved_bundle_is_the_same_bundle(folder: Path, tmp_path_factory: Any) -> None:
+    moved = tmp_path_factory.mktemp("elsewhere") / "copy"
+    shutil.copytree(folder, moved)
+    assert read_manifest(moved) == read_manifest(folder)
+
+
+def test_a_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"is not a bundle: it holds no tokcls.json"):
+        read_manifest(tmp_path)
+    with pytest.raises(BundleError, match=r"is not a bundle: it is no folder"):
+        read_manifest(tmp_path / "nowhere")
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(BundleError, match=r"model.safetensors is missing; copy"):
+        read_manifest(folder)
+
+
+def test_a_changed_file_is_named(folder: Path) -> None:
+    (folder / "model.onnx").write_text("model.onnX")
+    with pytest.raises(BundleError, match=r"model.onnx is not the file that was sealed"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize("name", ["a.bin", "b.pt", "c.PKL", "sub/d.npz", "e.joblib", "f.ckpt"])
+def test_a_file_that_may_execute_code_is_refused(folder: Path, name: str) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).touch()
+    with pytest.raises(BundleError, match=r"may execute code .* remove it"):
+        read_manifest(folder)
+    with pytest.raises(BundleError, match=r"may execute code"):
+        seal(folder, WRITTEN)
+
+
+def test_a_newer_format_asks_for_an_upgrade(folder: Path) -> None:
+    edit(folder, format=2)
+    with pytest.raises(BundleError, match=r"format 2, .* reads up to 1; upgrade"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"decoding": "beam"}, "decoding"),
+        ({"schema": {"scheme": "BIO", "types": [], "subwords": "first"}}, "schema.*scheme must be"),
+        ({"window": {}}, "window.max_length"),
+        ({"files": {}}, "files: .*config.json.* are not listed"),
+        ({"metrics": {"f1": "high"}}, "metrics.f1"),
+    ],
+)
+def test_a_damaged_manifest_is_refused_with_the_place(
+    folder: Path, changes: dict[str, Any], message: str
+) -> None:
+    edit(folder, **changes)
+    with pytest.raises(BundleError, match=rf"tokcls.json is damaged: {message}.*; copy"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "\x00", "[" * 100_000, '"x"'])
+def test_a_manifest_that_is_no_manifest_is_damaged(folder: Path, text: str) -> None:
+    (folder / MANIFEST).write_text(text)
+    with pytest.raises(BundleError, match=r"is damaged"):
+        read_manifest(folder)
+
+
+def test_a_name_outside_the_folder_is_not_read(folder: Path) -> None:
+    (folder.parent / "secret").write_text("x")
+    files = json.loads((folder / MANIFEST).read_text())["files"]
+    edit(folder, files=files | {"../secret": "0" * 64})
+    with pytest.raises(BundleError, match=r"\.\./secret is missing"):
+        read_manifest(folder)
+
+
+def test_an_unfinished_folder_is_not_sealed(tmp_path: Path) -> None:
+    (tmp_path / "config.json").touch()
+    with pytest.raises(BundleError, match=r"missing: \['model.onnx'"):
+        seal(tmp_path, WRITTEN)
+    assert not (tmp_path / MANIFEST).exists()
+
+
+def test_a_window_needs_room_between_its_special_ids() -> None:
+    with pytest.raises(ValueError, match=r"more than the 2 special ids .* got max_length=2"):
+        Window(2, 0, (1,), (2,), 0)

@@ -1,0 +1,129 @@
+"""Entities point into the very text, whatever its length, and do not depend on their company."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+
+from tests.tiny import POSITIONS, examples
+from tokcls.errors import BundleError, InputError
+from tokcls.inference.bundle import MANIFEST, read_manifest, seal
+from tokcls.inference.engines import Onnx
+from tokcls.inference.predictor import Predictor
+from tokcls.labels.schema import LabelSchema
+
+SENTENCE = "Anna flew from Lisbon to Oslo on Monday ."
+
+
+def long_text(words: int) -> str:
+    pieces: list[str] = []
+    for sentence, _ in examples(words):
+        pieces += sentence
+        if len(pieces) >= words:
+            break
+    return " ".join(pieces[:words])
+
+
+def test_the_trained_model_finds_what_it_was_trained_on(predictor: Predictor) -> None:
+    (found,) = predictor.predict_texts([SENTENCE])
+    assert [(one.entity_group, one.word) for one in found] == [
+        ("PER", "Anna"), ("LOC", "Lisbon"), ("LOC", "Oslo"),
+    ]  # fmt: skip
+    assert all(0.5 < one.score <= 1.0 for one in found)
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t \u3000", "\u200b"])
+def test_a_blank_text_has_no_entities(predictor: Predictor, text: str) -> None:
+    assert predictor.predict_texts([text]) == [[]]
+
+
+def test_no_texts_give_no_answers(predictor: Predictor) -> None:
+    assert predictor.predict_texts([]) == []
+    assert predictor.predict_words([]) == []
+    assert predictor.predict_words([[], ["", " "]]) == [[], []]
+
+
+@pytest.mark.parametrize("words", [POSITIONS - 2, POSITIONS, 1000, 5000])
+def test_places_index_a_text_of_any_length(predictor: Predictor, words: int) -> None:
+    text = "\U0001f600 \r\n" + long_text(words).replace(" .", ".\n\n").replace(" ,", ",")
+    (found,) = predictor.predict_texts([text])
+    assert len(found) > words / 20
+    assert all(text[one.start : one.end] == one.word for one in found)
+    assert all(a.end <= b.start for a, b in zip(found, found[1:], strict=False))
+    assert found[-1].start > len(text) * 0.9
+
+
+def test_a_word_longer_than_a_window_is_no_obstacle(predictor: Predictor) -> None:
+    text = f"{SENTENCE} {'x' * 500} {SENTENCE}"
+    (found,) = predictor.predict_texts([text])
+    assert sum(one.word == "Lisbon" for one in found) == 2
+
+
+def test_answers_do_not_depend_on_what_shares_the_batch(predictor: Predictor) -> None:
+    texts = [" ".join(words) for words, _ in examples(30)] + ["", long_text(300)]
+    together = predictor.predict_texts(texts)
+    for text, found in zip(texts, together, strict=True):
+        (alone,) = predictor.predict_texts([text])
+        assert [dataclasses.replace(one, score=0) for one in alone] == [
+            dataclasses.replace(one, score=0) for one in found
+        ]
+        assert [one.score for one in alone] == pytest.approx([one.score for one in found], abs=1e-4)
+
+
+def test_split_input_is_answered_in_words(predictor: Predictor) -> None:
+    (in_text,) = predictor.predict_texts(["Maria Silva met Peter van Dam at the gate ."])
+    words = ["Maria", "Silva", "met", "Peter", "van", "Dam", "at", "the", "gate", "."]
+    (in_words,) = predictor.predict_words([words])
+    assert [one.word for one in in_words] == [one.word for one in in_text]
+    assert all(" ".join(words[one.start : one.end]) == one.word for one in in_words)
+
+
+def test_the_score_is_the_mean_probability_of_the_decided_tags(predictor: Predictor) -> None:
+    (whole,) = predictor.predict_words([["Maria", "Silva", "met", "Ingrid"]])
+    assert (whole[0].start, whole[0].end) == (0, 2)
+    assert 0.0 < whole[0].score <= 1.0
+    assert list(whole[0].as_dict()) == ["entity_group", "score", "word", "start", "end"]
+    assert type(whole[0].as_dict()["score"]) is float
+
+
+def test_half_a_surrogate_pair_is_refused(predictor: Predictor) -> None:
+    with pytest.raises(InputError, match="character 4"):
+        predictor.predict_texts(["Oslo\ud83d"])
+    with pytest.raises(InputError, match=r"words\[0\]\[1\]: character 0"):
+        predictor.predict_words([["Oslo", "\ud83d"]])
+
+
+def test_truncation_and_padding_baked_into_the_tokenizer_are_turned_off(bundle: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
+    tokenizer.enable_truncation(8)
+    tokenizer.enable_padding(length=8)
+    baked = Predictor(Onnx(bundle, threads=1), read_manifest(bundle), tokenizer)
+    text = long_text(100)
+    assert baked.predict_texts([text, "Oslo"]) == Predictor.from_bundle(
+        bundle, threads=1
+    ).predict_texts([text, "Oslo"])
+
+
+def test_a_model_with_other_tags_is_refused(bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(bundle, folder)
+    manifest = read_manifest(folder)
+    seal(folder, dataclasses.replace(manifest, schema=LabelSchema("IOB2", ("LOC",))))
+    with pytest.raises(BundleError, match=r"13 outputs, but .* 3 tags \(O, B-LOC, I-LOC\)"):
+        Predictor.from_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
+def test_a_file_that_cannot_be_loaded_is_named(bundle: Path, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "broken"
+    shutil.copytree(bundle, folder)
+    (folder / name).write_text("nonsense")
+    seal(folder, read_manifest(bundle))
+    assert json.loads((folder / MANIFEST).read_text())["format"] == 1
+    with pytest.raises(BundleError, match=rf"{name} cannot be loaded"):
+        Predictor.from_bundle(folder)

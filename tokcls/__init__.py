@@ -1,0 +1,1 @@
+"""What one model is: labels, data, model, inference. Knows nothing of sweeps."""

@@ -1,0 +1,121 @@
+"""The configuration of ONE model: what a trial is made of, with no search in it.
+
+Every section is frozen, strict and closed. A field's description is its documentation:
+`docs/yaml.md` and `python -m sweeps.run --keys` print it. Files, verbs and line numbers are the
+business of `sweeps.space`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SchemeName = Literal["IO", "IOB1", "IOB2", "BIOES", "BILOU"]
+Text = Annotated[str, Field(min_length=1)]
+PositiveInt = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Section(BaseModel):
+    """What all sections share: immutable, no unknown keys, no silent conversion, finite numbers."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class SplitFiles(Section):
+    """Three CoNLL files given one by one."""
+
+    train: Text = Field(description="file with the training sentences")
+    validation: Text = Field(description="file that trials are compared on")
+    test: Text | None = Field(default=None, description="file the chosen model is scored on, once")
+
+
+class DataConfig(Section):
+    """Where the sentences come from and how long a window may be."""
+
+    source: Text | SplitFiles = Field(
+        description="`bundled`, `conll2003`, a folder with train/valid/test CoNLL files, "
+        "`{train:, validation:, test:}` files, or a Hub data set id"
+    )
+    offline: Text | None = Field(
+        default=None,
+        description="used in place of a Hub id, said loudly, and only when the Hub is unreachable",
+    )
+    max_length: Annotated[int, Field(ge=16)] | None = Field(
+        default=None,
+        description="longest window in sub-words; unset: the backbone's own limit, at most 512",
+    )
+    stride: Annotated[int, Field(ge=0)] = Field(
+        default=32, description="sub-words that neighbouring windows of one sentence share"
+    )
+
+
+class LabelsConfig(Section):
+    """The label schema: how gold spans become the tags that a model learns."""
+
+    scheme: SchemeName = Field(default="IOB2", description="how spans are written as tags")
+    subwords: Literal["first", "all"] = Field(
+        default="first", description="which sub-words of a word carry its label in training"
+    )
+
+
+class ModelConfig(Section):
+    """The pretrained model under the head, and how tags are read from its scores."""
+
+    backbone: Text = Field(description="`minilm-l6`, `minilm-l3`, a Hub id, or a folder")
+    offline: Text | None = Field(
+        default=None,
+        description="used in place of a Hub id, said loudly, and only when the Hub is unreachable",
+    )
+    dropout: Share = Field(default=0.1, description="dropout of the hidden layers and of the head")
+    decoding: Literal["argmax", "viterbi"] = Field(
+        default="viterbi", description="best tag per word, or best sequence that the scheme allows"
+    )
+
+
+class TrainConfig(Section):
+    """How the weights are fitted."""
+
+    learning_rate: Annotated[float, Field(gt=0.0)] = Field(description="peak rate of AdamW")
+    epochs: PositiveInt = Field(default=3, description="passes over the training split")
+    tokens_per_batch: Annotated[int, Field(ge=16)] = Field(
+        default=2048, description="padded sub-words of one step on one worker"
+    )
+    weight_decay: Annotated[float, Field(ge=0.0)] = Field(
+        default=0.01, description="AdamW's weight decay"
+    )
+    warmup: Share = Field(
+        default=0.1, description="share of the steps in which the rate rises to its peak"
+    )
+    clip: Annotated[float, Field(gt=0.0)] = Field(
+        default=1.0, description="largest norm of the gradient"
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="arithmetic; auto: bf16 where the GPU has it, else fp32"
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(
+        default=13, description="of weights, batches and dropout"
+    )
+
+
+class TrialConfig(Section):
+    """Everything that determines one trained model."""
+
+    data: DataConfig
+    labels: LabelsConfig = LabelsConfig()
+    model: ModelConfig
+    train: TrainConfig
+
+    @property
+    def config_hash(self) -> str:
+        """Twelve hex digits that are equal exactly when the configurations are."""
+        return config_hash(self.model_dump(mode="json"))
+
+
+def config_hash(values: dict[str, Any]) -> str:
+    """Hash a JSON-able mapping, whatever the order of its keys."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,143 @@
+"""Which windows go through the network together, and the padded arrays they make.
+
+A batch is a budget of padded sub-words, not a number of sentences. Knows nothing of torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tokcls.data.windows import Encoded, Tokenizing, Windows, all_rows
+from tokcls.errors import CorpusError, Problem
+from tokcls.labels.schema import LabelSchema
+
+Longs = npt.NDArray[np.int64]
+Lengths = npt.NDArray[np.integer[Any]] | Sequence[int]
+
+IGNORED = -100
+
+
+def token_batches(
+    lengths: Lengths,
+    *,
+    tokens_per_batch: int,
+    seed: int,
+    epoch: int,
+    rank: int = 0,
+    world: int = 1,
+) -> list[Longs]:
+    """Choose one rank's training batches of one epoch: int64 arrays of window numbers.
+
+    `lengths` are those of the padded rows, special ids included. Windows of like length go
+    together, at random among equals; then the batches are shuffled. Over all ranks every window
+    comes once, every rank gets the same number of batches, and that number is the same in every
+    epoch. A batch's rows times its longest are within the budget, but for one window that is
+    longer by itself, and for pairs of the shortest windows where there are too few to split
+    further.
+
+    Raises:
+        CorpusError: there are fewer windows than ranks.
+    """
+    sizes = np.asarray(lengths, np.int64)
+    if len(sizes) < world:
+        message = (
+            f"every worker needs a window, got {len(sizes)} windows for {world} workers; "
+            "use more sentences or set resources.workers_per_trial lower"
+        )
+        raise CorpusError([Problem(message)])
+    random = np.random.default_rng([seed, epoch])
+    order = np.lexsort((random.permutation(len(sizes)), -sizes))
+    batches = _even(_pack(order, sizes, tokens_per_batch), world)
+    return [batches[number] for number in random.permutation(len(batches))[rank::world]]
+
+
+def ordered_batches(lengths: Lengths, *, tokens_per_batch: int) -> list[Longs]:
+    """Choose batches for evaluation, longest first so that too large a budget shows at once."""
+    sizes = np.asarray(lengths, np.int64)
+    return _pack(np.argsort(-sizes, kind="stable"), sizes, tokens_per_batch)
+
+
+def _pack(order: Longs, sizes: Longs, budget: int) -> list[Longs]:
+    """Cut an order that falls in length into batches within the budget."""
+    batches = []
+    at = 0
+    while at < len(order):
+        rows = max(1, budget // max(1, int(sizes[order[at]])))
+        batches.append(order[at : at + rows])
+        at += rows
+    return batches
+
+
+def _even(batches: list[Longs], world: int) -> list[Longs]:
+    """Make the number of batches a multiple of `world`, by halving the ones with most rows.
+
+    Where all batches have one row left, the last ones, which are the shortest, are joined in pairs.
+    """
+    batches = list(batches)
+    while len(batches) % world:
+        largest = max(range(len(batches)), key=lambda number: len(batches[number]))
+        rows = batches[largest]
+        if len(rows) == 1:
+            spare = len(batches) % world
+            pairs = np.concatenate(batches[-2 * spare :]).reshape(spare, 2)
+            return [*batches[: -2 * spare], *pairs]
+        batches[largest : largest + 1] = np.array_split(rows, 2)
+    return batches
+
+
+@dataclass(frozen=True)
+class Padded:
+    """What a network reads: int64[B, L]; sub-word k of a window is in column len(prefix) + k."""
+
+    input_ids: Longs
+    attention_mask: Longs
+
+
+def pad(encoded: Encoded, windows: Windows, batch: Longs, tokenizing: Tokenizing) -> Padded:
+    """Lay the windows of a batch out as rows, each with prefix and suffix, padded at the end."""
+    chosen = windows.take(batch)
+    shape = _shape(chosen, tokenizing)
+    lead, tail = len(tokenizing.prefix), len(tokenizing.suffix)
+    ids = np.full(shape, tokenizing.pad_id, np.int64)
+    ids[:, :lead] = tokenizing.prefix
+    rows = all_rows(encoded, chosen)
+    ids[rows.window, lead + rows.position] = encoded.ids[rows.at]
+    ends = lead + chosen.lengths()
+    ids[np.arange(len(chosen))[:, None], ends[:, None] + np.arange(tail)] = tokenizing.suffix
+    mask = np.arange(shape[1]) < (ends + tail)[:, None]
+    return Padded(ids, mask.astype(np.int64))
+
+
+def training_labels(
+    encoded: Encoded,
+    windows: Windows,
+    batch: Longs,
+    tag_ids: npt.NDArray[np.int32],
+    schema: LabelSchema,
+    tokenizing: Tokenizing,
+) -> Longs:
+    """Lay out the labels of a batch as int64[B, L], in the columns of `pad`; -100 has no label.
+
+    `tag_ids` holds one id per word of all sentences, end to end (`encoded.word_offsets`). First
+    sub-words carry their word's tag; further ones its continuation if the schema labels all
+    sub-words.
+    """
+    chosen = windows.take(batch)
+    labels = np.full(_shape(chosen, tokenizing), IGNORED, np.int64)
+    rows = all_rows(encoded, chosen)
+    words = encoded.word_offsets[chosen.sentence[rows.window]] + encoded.word[rows.at]
+    tags = tag_ids[words]
+    further = schema.continuation[tags] if schema.subwords == "all" else IGNORED
+    column = len(tokenizing.prefix) + rows.position
+    labels[rows.window, column] = np.where(rows.first, tags, further)
+    return labels
+
+
+def _shape(rows: Windows, tokenizing: Tokenizing) -> tuple[int, int]:
+    special = len(tokenizing.prefix) + len(tokenizing.suffix)
+    return len(rows), int(rows.lengths().max(initial=0)) + special

@@ -1,0 +1,80 @@
+"""The corpus: sentences with gold spans, in three splits. Knows nothing of files or tags."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from tokcls.labels.schemes import Detected
+from tokcls.labels.spans import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Words with their gold spans; `document` numbers the text of its split that it stands in."""
+
+    words: tuple[str, ...]
+    spans: tuple[Span, ...]
+    document: int
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Three splits (test may be empty) and the scheme that each split's tags were read with."""
+
+    train: tuple[Sentence, ...]
+    validation: tuple[Sentence, ...]
+    test: tuple[Sentence, ...]
+    name: str
+    schemes: Mapping[str, Detected]
+
+    @property
+    def splits(self) -> Mapping[str, tuple[Sentence, ...]]:
+        """The splits by name, in the order train, validation, test."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @cached_property
+    def types(self) -> tuple[str, ...]:
+        """All types of all splits, sorted: one that only test has is scored as well."""
+        everything = (*self.train, *self.validation, *self.test)
+        return tuple(sorted({span.type for sentence in everything for span in sentence.spans}))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that are equal exactly when words and gold spans are."""
+        digest = hashlib.sha256()
+        for name, sentences in self.splits.items():
+            digest.update(f"{name}\n".encode())
+            for sentence in sentences:
+                digest.update(json.dumps([sentence.words, sentence.spans]).encode() + b"\n")
+        return digest.hexdigest()[:16]
+
+    def describe(self) -> list[str]:
+        """Say in a few short lines what there is, how it was written, and what was repaired."""
+        lines = [f"{self.name}: types {', '.join(self.types) or 'none'}"]
+        for name, sentences in self.splits.items():
+            lines.append(f"{name}: {_sizes(sentences)}{_reading(self.schemes.get(name))}")
+        return lines
+
+
+def _sizes(sentences: tuple[Sentence, ...]) -> str:
+    if not sentences:
+        return "none"
+    words = sum(len(sentence.words) for sentence in sentences)
+    by_type = Counter(span.type for sentence in sentences for span in sentence.spans)
+    listed = ", ".join(f"{type_} {by_type[type_]:,}" for type_ in sorted(by_type))
+    spans = f"{by_type.total():,} spans" + (f" ({listed})" if listed else "")
+    return f"{len(sentences):,} sentences, {words:,} words, {spans}"
+
+
+def _reading(detected: Detected | None) -> str:
+    if detected is None:
+        return ""
+    repaired = f", {detected.violations} violations repaired" if detected.violations else ""
+    return f"; {detected.scheme}{repaired}"

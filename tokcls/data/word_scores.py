@@ -1,0 +1,55 @@
+"""From a network's outputs to one row of scores per word: the same in training and in serving.
+
+Batches may come in any order, and only some of them may come (one rank's share). Knows nothing of
+torch: outputs arrive as arrays.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tokcls.data.windows import Encoded, Windows, votes
+from tokcls.labels.decoding import log_softmax
+
+Longs = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.floating[Any]]
+
+# Stands for minus infinity: a loss that meets it stays finite, and exp() of it is 0 all the same.
+IMPOSSIBLE = -100.0
+
+
+class WordScores:
+    """Collects log-probabilities, float32[words, tags], each word's from the window of its vote.
+
+    A word without sub-words, or whose window never came, is O (tag 0) with certainty.
+    """
+
+    def __init__(self, encoded: Encoded, windows: Windows, tags: int) -> None:
+        chosen = votes(encoded, windows)
+        order = np.argsort(chosen.window, kind="stable")
+        self._word = order
+        self._position = chosen.position[order]
+        self._bounds = np.searchsorted(chosen.window[order], np.arange(len(windows) + 1))
+        self._offsets = chosen.offsets
+        self._rows = np.full((len(order), tags), IMPOSSIBLE, np.float32)
+        self._rows[:, 0] = 0.0
+
+    def add(self, batch: Longs, logits: Floats, *, offset: int) -> None:
+        """Take in the outputs [B, L, tags] of the windows numbered `batch`.
+
+        `offset` is the column of a window's first sub-word: the length of the prefix.
+        """
+        starts, stops = self._bounds[batch], self._bounds[batch + 1]
+        counts = stops - starts
+        row = np.repeat(np.arange(len(batch)), counts)
+        before = np.repeat(np.cumsum(counts) - counts, counts)
+        at = np.repeat(starts, counts) + np.arange(len(row)) - before
+        self._rows[self._word[at]] = log_softmax(logits[row, offset + self._position[at]])
+
+    def by_sentence(self) -> list[npt.NDArray[np.float32]]:
+        """Give float32[words of the sentence, tags] for every sentence, in their order."""
+        return [self._rows[start:end] for start, end in pairwise(self._offsets.tolist())]

@@ -1,0 +1,1 @@
+"""From a bundle to entities, in a call or over HTTP."""

@@ -1,0 +1,195 @@
+"""The server: one Ray Serve replica that holds one bundle and answers HTTP.
+
+The event loop only reads and writes; the engine runs in a thread of its own, on the texts of all
+requests that came in together. No text that a user sent goes to a log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+import traceback
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from fastapi import FastAPI, HTTPException
+from ray import serve
+
+from tokcls.errors import InputError, TokclsError
+from tokcls.inference.predictor import Predictor
+from tokcls.inference.request import MAX_TEXTS, Request, answer
+from tokcls.inference.sources import Located
+from tokcls.inference.web import build_app
+
+BATCH_WAIT_S = 0.003
+"""how long a request waits for others to share its batch"""
+WAITING_REQUESTS = 256
+"""requests that are inside the replica at once; more wait in the proxy"""
+HEALTHY_WITHIN_S = 60.0
+
+_LOG = logging.getLogger("ray.serve")
+
+
+class PortInUse(TokclsError):
+    """The address to listen on is taken, or is none of this machine's."""
+
+
+@serve.ingress()
+class Replica:
+    """One loaded bundle behind HTTP."""
+
+    def __init__(self, located: Located, threads: int | None) -> None:
+        self.predictor = Predictor.from_bundle(located.folder, threads=threads)
+        self.about = _describe(located, self.predictor)
+        self.lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return build_app(self.about, self.answer_one)
+
+    async def answer_one(self, request: Request) -> bytes:
+        """Answer through the batch; a fault is logged by its place, without what caused it."""
+        try:
+            return bytes(await self.answer_batch(request))
+        except InputError:
+            raise
+        except Exception as error:
+            place = "".join(traceback.format_tb(error.__traceback__))
+            _LOG.error("prediction failed: %s\n%s", type(error).__name__, place)
+            raise HTTPException(500, "the server could not answer; its log says where") from None
+
+    @serve.batch(
+        max_batch_size=MAX_TEXTS,
+        batch_wait_timeout_s=BATCH_WAIT_S,
+        batch_size_fn=lambda requests: sum(map(len, requests)),
+    )
+    async def answer_batch(self, requests: list[Request]) -> list[bytes]:
+        """Answer the requests that came in together."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.lane, answer, self.predictor, requests)
+
+
+def _describe(located: Located, predictor: Predictor) -> dict[str, Any]:
+    manifest = predictor.manifest
+    return {
+        "name": located.name,
+        "version": located.version or manifest.files["model.onnx"][:12],
+        "scheme": manifest.schema.scheme,
+        "types": list(manifest.schema.types),
+        "decoding": manifest.decoding,
+        "receipt": dict(manifest.receipt),
+        "metrics": dict(manifest.metrics),
+    }
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server; `close` ends it, and Ray too if Ray was started for it."""
+
+    url: str
+    owns_ray: bool
+
+    def close(self) -> None:
+        """Stop answering and free every process."""
+        if self.owns_ray:
+            ray.shutdown()
+        else:
+            serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+def check_port(host: str, port: int) -> None:
+    """Try the address alone, since Ray Serve's proxy would share a taken port without a word.
+
+    Raises:
+        PortInUse: something listens there, or the address cannot be used.
+    """
+    try:
+        # Listening fails beside any other listener, but not because of connections just closed.
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise PortInUse(
+            f"port {port} is in use or not usable on {host} ({error.strerror or error}); "
+            "stop what listens there, or choose another with --port"
+        ) from error
+
+
+def serve_model(
+    located: Located,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    threads: int | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Server:
+    """Serve a bundle over HTTP and return when it answers.
+
+    Uses Ray if it is initialised, else starts it on this machine alone. `threads` is the engine's,
+    default all CPUs; `say` hears what is being waited for.
+
+    Raises:
+        PortInUse: the address is taken.
+        BundleError: the bundle cannot be loaded.
+        TokclsError: the server did not come up.
+    """
+    check_port(host, port)
+    Predictor.from_bundle(located.folder, threads=1)
+    server = Server(f"http://{_reachable(host)}:{port}", owns_ray=not ray.is_initialized())
+    try:
+        if server.owns_ray:
+            say("starting Ray (7-15 s)")
+            _start_ray()
+        say("starting the server and loading the model (5-10 s)")
+        _deploy(located, host, port, threads)
+        _await_health(server.url)
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+def _start_ray() -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Serving asks the dashboard for nothing, and it is Ray's slowest part to start.
+    ray.init(address="local", include_dashboard=False, log_to_driver=True)
+
+
+def _deploy(located: Located, host: str, port: int, threads: int | None) -> None:
+    deployment = serve.deployment(
+        name="ner",
+        num_replicas=1,
+        max_ongoing_requests=WAITING_REQUESTS,
+        graceful_shutdown_timeout_s=2.0,
+        graceful_shutdown_wait_loop_s=0.1,
+        max_constructor_retry_count=1,
+        logging_config={"enable_access_log": False},
+    )(Replica)
+    try:
+        serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
+        serve.run(deployment.bind(located, threads), name="ner", route_prefix="/")
+    except RuntimeError as error:
+        raise TokclsError(f"the server did not start: {error}") from error
+
+
+def _await_health(url: str) -> None:
+    until = time.monotonic() + HEALTHY_WITHIN_S
+    while True:
+        try:
+            urllib.request.urlopen(f"{url}/healthz", timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > until:
+                raise TokclsError(
+                    f"{url}/healthz did not answer within {HEALTHY_WITHIN_S:.0f} s ({error})"
+                ) from error
+            time.sleep(0.1)
+
+
+def _reachable(host: str) -> str:
+    """Where to call a server that listens on `host`: 0.0.0.0 is every address and none."""
+    return "127.0.0.1" if host == "0.0.0.0" else host

@@ -1,0 +1,181 @@
+"""From texts to entities: split, tokenise, cut into windows, score, decode, and point back.
+
+Everything between the texts and the entities is what training used: the same windows, the same vote
+per word, the same decoding. Knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from tokcls.data.batches import Padded, ordered_batches, pad
+from tokcls.data.windows import cut, encode, tokenizing
+from tokcls.data.word_scores import WordScores
+from tokcls.errors import BundleError
+from tokcls.inference.bundle import Manifest, read_manifest
+from tokcls.inference.engines import Onnx
+from tokcls.inference.words import check_characters, split
+from tokcls.labels.decoding import decode_tags
+from tokcls.labels.schemes import SCHEMES
+
+TOKENS_PER_BATCH = 4096
+"""padded sub-words that go through the engine at once: bounds the memory of any call"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A found entity. In a text, start and end are characters and `text[start:end] == word`.
+
+    For input that is already split, start and end are words, and `word` joins them with blanks.
+    `score` is the mean, over the entity's words, of the probability of the tag decided for each.
+    """
+
+    entity_group: str
+    word: str
+    start: int
+    end: int
+    score: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the Hugging Face form, in its order of keys."""
+        return {
+            "entity_group": self.entity_group,
+            "score": self.score,
+            "word": self.word,
+            "start": self.start,
+            "end": self.end,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A span in words, with its score."""
+
+    start: int
+    end: int
+    type: str
+    score: float
+
+
+class Engine(Protocol):
+    """What computes scores: float32[B, L, tags] of a padded batch."""
+
+    @property
+    def tags(self) -> int: ...
+
+    def run(self, padded: Padded) -> npt.NDArray[np.float32]: ...
+
+
+class Predictor:
+    """Finds entities with one model. Holds no state between calls."""
+
+    def __init__(self, engine: Engine, manifest: Manifest, tokenizer: Tokenizer) -> None:
+        """Put the parts together; the tokenizer's truncation and padding are turned off.
+
+        Raises:
+            BundleError: the engine's outputs are not the tags of the label schema.
+        """
+        tags = manifest.schema.tags
+        if engine.tags != len(tags):
+            raise BundleError(
+                f"the model has {engine.tags} outputs, but the label schema has {len(tags)} tags "
+                f"({', '.join(tags)}); write the bundle again from the trained model"
+            )
+        window = manifest.window
+        self.manifest = manifest
+        self._engine = engine
+        self._tokenizing = tokenizing(
+            tokenizer,
+            prefix=window.prefix,
+            suffix=window.suffix,
+            pad_id=window.pad_id,
+            max_length=window.max_length,
+        )
+        scheme = SCHEMES[manifest.schema.scheme]
+        viterbi = manifest.decoding == "viterbi"
+        self._transitions = scheme.transitions(tags) if viterbi else None
+
+    @classmethod
+    def from_bundle(cls, folder: str | Path, *, threads: int | None = None) -> Predictor:
+        """Load a bundle; `threads` defaults to the CPUs that this process may use.
+
+        Raises:
+            BundleError: the folder is no bundle, or not a whole and unchanged one.
+        """
+        manifest = read_manifest(folder)
+        file = Path(folder) / "tokenizer.json"
+        try:
+            tokenizer = Tokenizer.from_file(str(file))
+        except Exception as error:  # tokenizers raises plain Exception
+            raise BundleError(f"{file} cannot be loaded: {error}") from error
+        return cls(Onnx(folder, threads=threads), manifest, tokenizer)
+
+    def predict_texts(self, texts: Sequence[str]) -> list[list[Entity]]:
+        """Find the entities of each text; a line break does not end a sentence.
+
+        Raises:
+            InputError: a text holds half a surrogate pair.
+        """
+        words = [split(text) for text in texts]
+        found = self._find([[word.text for word in each] for each in words])
+        answers = []
+        for text, places, spans in zip(texts, words, found, strict=True):
+            entities = []
+            for span in spans:
+                start, end = places[span.start].start, places[span.end - 1].end
+                entities.append(Entity(span.type, text[start:end], start, end, span.score))
+            answers.append(entities)
+        return answers
+
+    def predict_words(self, sentences: Sequence[Sequence[str]]) -> list[list[Entity]]:
+        """Find the entities of sentences that are already split; places are counted in words.
+
+        Raises:
+            InputError: a word holds half a surrogate pair.
+        """
+        for number, words in enumerate(sentences):
+            for at, word in enumerate(words):
+                check_characters(word, name=f"words[{number}][{at}]")
+        return [
+            [
+                Entity(
+                    one.type, " ".join(words[one.start : one.end]), one.start, one.end, one.score
+                )
+                for one in spans
+            ]
+            for words, spans in zip(sentences, self._find(sentences), strict=True)
+        ]
+
+    def _find(self, sentences: Sequence[Sequence[str]]) -> list[list[_Found]]:
+        scores = self._score(sentences)
+        found = []
+        for rows, ids in zip(scores, decode_tags(scores, self._transitions), strict=True):
+            sure = np.exp(rows[np.arange(len(ids)), ids].astype(np.float64))
+            spans = self.manifest.schema.decode_ids(ids)
+            found.append(
+                [
+                    _Found(start, end, kind, min(1.0, float(sure[start:end].mean())))
+                    for start, end, kind in spans
+                ]
+            )
+        return found
+
+    def _score(self, sentences: Sequence[Sequence[str]]) -> list[npt.NDArray[np.float32]]:
+        """Give log-probabilities, float32[words, tags] for each sentence."""
+        rule = self._tokenizing
+        encoded = encode(sentences, rule)
+        windows = cut(encoded, room=rule.room, stride=self.manifest.window.stride)
+        scores = WordScores(encoded, windows, len(self.manifest.schema.tags))
+        special = len(rule.prefix) + len(rule.suffix)
+        lengths = windows.lengths() + special
+        for batch in ordered_batches(lengths, tokens_per_batch=TOKENS_PER_BATCH):
+            padded = pad(encoded, windows, batch, rule)
+            scores.add(batch, self._engine.run(padded), offset=len(rule.prefix))
+        return scores.by_sentence()

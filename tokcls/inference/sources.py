@@ -1,0 +1,159 @@
+"""Where a model comes from: a bundle's folder, or a version in MLflow's model registry.
+
+Only here does this package import mlflow, and only when a registered model is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokcls.errors import BundleError
+from tokcls.inference.bundle import MANIFEST
+
+DEFAULT_REGISTRY = "sqlite:///mlflow.db"
+CHAMPION = "champion"
+_MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>[0-9]+))")
+
+
+class NothingToServe(BundleError):
+    """No model was named, and none is there that could be meant."""
+
+
+@dataclass(frozen=True)
+class Located:
+    """A bundle on this machine's disk; `version` is the registry's, empty for a plain folder."""
+
+    folder: Path
+    name: str
+    version: str = ""
+
+
+def locate(model: str | None = None) -> Located:
+    """Find the bundle of `FOLDER`, `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
+
+    Without a name it is the only registered model that has the alias `champion`.
+
+    Raises:
+        NothingToServe: no name was given, and there is no champion, or more than one.
+        BundleError: there is nothing of that name; the message says what there is.
+    """
+    if model is not None and not model.startswith("models:"):
+        folder = Path(model).expanduser()
+        if not (folder / MANIFEST).is_file():
+            raise BundleError(
+                f"{model!r} is not a bundle: there is no {folder / MANIFEST}; give a bundle's "
+                "folder, models:/NAME@ALIAS or models:/NAME/VERSION"
+            )
+        return Located(folder.resolve(), folder.resolve().name)
+    with _registry() as registry:
+        if model is None:
+            return registry.version_of(registry.only_champion(), CHAMPION)
+        match = _MODEL_URI.fullmatch(model)
+        if match is None:
+            raise BundleError(f"{model!r} must be models:/NAME@ALIAS or models:/NAME/VERSION")
+        if match["alias"]:
+            return registry.version_of(match["name"], match["alias"])
+        return registry.fetch(match["name"], match["version"])
+
+
+class _Registry:
+    """The questions asked of MLflow's model registry."""
+
+    def __init__(self, mlflow: Any, uri: str) -> None:
+        self._mlflow = mlflow
+        self._client = mlflow.MlflowClient()
+        self._uri = uri
+
+    def only_champion(self) -> str:
+        names = [name for name, aliases in self._models().items() if CHAMPION in aliases]
+        if len(names) == 1:
+            return names[0]
+        if not names:
+            raise NothingToServe(
+                f"no registered model in {self._uri} has the alias {CHAMPION!r}; run a sweep with "
+                "output.register_as first, or name a bundle's folder"
+            )
+        choices = ", ".join(f"models:/{name}@{CHAMPION}" for name in names)
+        raise NothingToServe(f"several models could be meant; name one of: {choices}")
+
+    def version_of(self, name: str, alias: str) -> Located:
+        aliases = self._aliases(name)
+        if alias not in aliases:
+            there = ", ".join(f"{each} (version {n})" for each, n in sorted(aliases.items()))
+            raise BundleError(
+                f"models:/{name}@{alias}: {name!r} in {self._uri} has no alias {alias!r}; "
+                f"its aliases: {there or 'none'}"
+            )
+        return self.fetch(name, str(aliases[alias]))
+
+    def fetch(self, name: str, version: str) -> Located:
+        self._aliases(name)
+        found = self._client.search_model_versions(f"name='{name}'")
+        if version not in {str(each.version) for each in found}:
+            there = ", ".join(sorted(str(each.version) for each in found)) or "none"
+            raise BundleError(
+                f"models:/{name}/{version}: {name!r} in {self._uri} has no version {version}; "
+                f"its versions: {there}"
+            )
+        uri = f"models:/{name}/{version}"
+        top = Path(self._mlflow.artifacts.download_artifacts(artifact_uri=uri))
+        manifests = sorted(top.rglob(MANIFEST))
+        if len(manifests) != 1:
+            raise BundleError(
+                f"{uri}: one bundle ({MANIFEST}) is expected among its files, found "
+                f"{len(manifests)}; register the model again from a bundle"
+            )
+        return Located(manifests[0].parent.resolve(), f"models:/{name}", version)
+
+    def _aliases(self, name: str) -> dict[str, Any]:
+        models = self._models()
+        if name not in models:
+            raise BundleError(
+                f"no model {name!r} is registered in {self._uri}; "
+                f"registered are: {', '.join(sorted(models)) or 'none'}"
+            )
+        return models[name]
+
+    def _models(self) -> dict[str, dict[str, Any]]:
+        """Map every registered model's name to its aliases, which map to version numbers."""
+        models: dict[str, dict[str, Any]] = {}
+        token = None
+        while True:
+            page = self._client.search_registered_models(max_results=100, page_token=token)
+            models |= {model.name: dict(model.aliases) for model in page}
+            token = page.token
+            if not token:
+                return models
+
+
+@contextmanager
+def _registry() -> Iterator[_Registry]:
+    """Open the registry of MLFLOW_TRACKING_URI, else the file mlflow.db in this folder."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_REGISTRY
+    file = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///") and not file.is_file():
+        # MLflow would make a new, empty database there.
+        raise NothingToServe(
+            f"there is no MLflow database at {file}; run a sweep first, set MLFLOW_TRACKING_URI, "
+            "or name a bundle's folder"
+        )
+    try:
+        import mlflow
+    except ImportError as error:
+        raise BundleError(
+            "registered models need MLflow: pip install 'mlflow>=3,<4'; or name a bundle's folder"
+        ) from error
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield _Registry(mlflow, uri)
+    except mlflow.exceptions.MlflowException as error:
+        raise BundleError(f"the model registry {uri} did not answer: {error}") from error
+    finally:
+        mlflow.set_tracking_uri(before)

@@ -1,0 +1,1 @@
+"""Spans, schemes, decoding and scoring; numpy only."""

@@ -1,0 +1,161 @@
+"""From a backbone's folder to a tokenizer and a network with a token-classification head.
+
+Tokenizers are probed, never listed by name: what they do to two words decides how they are set up.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+from transformers.utils import logging as hf_logging
+
+from tokcls.data.windows import Tokenizing, tokenizing
+from tokcls.errors import BackboneError
+from tokcls.labels.schema import LabelSchema
+from tokcls.labels.schemes import SCHEMES
+from tokcls.model.backbones import Backbone
+
+DROPOUT_KEYS = (  # each architecture has its own; those that a configuration lacks are left alone
+    "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout",
+    "dropout", "attention_dropout", "seq_classif_dropout",
+    "resid_pdrop", "embd_pdrop", "attn_pdrop",
+)  # fmt: skip
+LAYER_KEYS = ("num_hidden_layers", "n_layers", "n_layer")
+LONGEST_WINDOW = 512
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence the load report and the progress bars; a fresh head is what we want, not news."""
+    verbosity = hf_logging.get_verbosity()
+    bars = hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        hf_logging.set_verbosity(verbosity)
+        if bars:
+            hf_logging.enable_progress_bar()
+
+
+def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerFast:
+    """Load a fast tokenizer that reads a list of words as it would read them in running text.
+
+    Raises BackboneError if the folder has no fast tokenizer.
+    """
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(backbone.folder, use_fast=True)
+            if _wants_prefix_space(tokenizer):
+                tokenizer = AutoTokenizer.from_pretrained(backbone.folder, add_prefix_space=True)
+    except (OSError, ValueError, ImportError) as error:
+        raise BackboneError(f"backbone {backbone.name!r} has no usable tokenizer: {error}") from error
+    if not getattr(tokenizer, "is_fast", False):
+        raise BackboneError(
+            f"backbone {backbone.name!r} has only a slow tokenizer, which cannot say which word a "
+            "sub-word belongs to; choose a backbone with a tokenizer.json"
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    return tokenizer
+
+
+def _wants_prefix_space(tokenizer: Any) -> bool:
+    """Whether words given one by one come out otherwise than the same words in running text."""
+    backend = tokenizer.backend_tokenizer
+    split = backend.encode(["a", "b"], is_pretokenized=True, add_special_tokens=False).ids
+    joined = backend.encode(" a b", add_special_tokens=False).ids
+    return bool(split != joined)
+
+
+def tokenizing_of(
+    backbone: Backbone, tokenizer: PreTrainedTokenizerFast, max_length: int | None
+) -> Tokenizing:
+    """Build what windows need: a raw tokenizer, special ids and the longest window in sub-words.
+
+    `max_length` counts the special tokens; None means the backbone's limit, at most 512.
+    Raises BackboneError if `max_length` is more than the backbone has positions for.
+    """
+    limit = min(position_limit(backbone), tokenizer.model_max_length)
+    if max_length is not None and max_length > limit:
+        raise BackboneError(
+            f"data.max_length is {max_length}, but {backbone.name!r} reads at most {limit} sub-words"
+        )
+    raw = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    raw.no_truncation()
+    raw.no_padding()
+    plain = raw.encode(["a"], is_pretokenized=True, add_special_tokens=False).ids
+    special = raw.encode(["a"], is_pretokenized=True, add_special_tokens=True).ids
+    at = next(i for i in range(len(special)) if special[i : i + len(plain)] == plain)
+    return tokenizing(
+        raw,
+        prefix=tuple(special[:at]),
+        suffix=tuple(special[at + len(plain) :]),
+        pad_id=tokenizer.pad_token_id,
+        max_length=max_length or min(limit, LONGEST_WINDOW),
+    )
+
+
+def position_limit(backbone: Backbone) -> int:
+    """Count the positions a network can really tell apart (RoBERTa has 514 rows for 512 of them)."""
+    config = AutoConfig.from_pretrained(backbone.folder)
+    with torch.device("meta"), quiet_transformers():
+        network = AutoModelForTokenClassification.from_config(config)
+    tables = [
+        module
+        for name, module in network.named_modules()
+        if isinstance(module, torch.nn.Embedding) and name.rsplit(".", 1)[-1] in POSITION_TABLES
+    ]
+    if not tables:
+        return int(getattr(config, "max_position_embeddings", None) or 2**20)
+    unused = 0 if tables[0].padding_idx is None else tables[0].padding_idx + 1
+    return int(tables[0].num_embeddings) - unused
+
+
+POSITION_TABLES = ("position_embeddings", "wpe", "embed_positions")
+
+
+def load_model(
+    backbone: Backbone, schema: LabelSchema, *, dropout: float, pad_id: int
+) -> PreTrainedModel:
+    """Load the backbone with a fresh head of one output per tag of `schema`."""
+    names = SCHEMES[schema.scheme].pipeline_names(schema.tags)
+    try:
+        with quiet_transformers():
+            config = AutoConfig.from_pretrained(backbone.folder)
+            _configure(config, backbone.layers, dropout, pad_id)
+            config.id2label = dict(enumerate(names))
+            config.label2id = {name: names.index(name) for name in names}
+            return AutoModelForTokenClassification.from_pretrained(
+                backbone.folder, config=config, use_safetensors=True, ignore_mismatched_sizes=True
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise BackboneError(
+            f"backbone {backbone.name!r} cannot be used for token classification: {error}"
+        ) from error
+
+
+def _configure(config: Any, layers: int | None, dropout: float, pad_id: int) -> None:
+    for key in DROPOUT_KEYS:
+        if hasattr(config, key):
+            setattr(config, key, dropout)
+    for key in LAYER_KEYS:
+        if layers is not None and hasattr(config, key):
+            setattr(config, key, layers)
+    if config.pad_token_id is None:
+        config.pad_token_id = pad_id
