@@ -1,7 +1,7 @@
-"""What a command says while it works: stages on stderr, with what they wait for and how long they took.
+"""What a command says while it works: stages on stderr, what they wait for, how long they took.
 
-Ray writes to the terminal from native code and from other processes; `Terminal` keeps a way to the person and
-turns everything else into a file.
+Ray writes to the terminal from native code and from other processes; `Terminal` keeps a way to the
+person and turns everything else into a file.
 """
 
 from __future__ import annotations
@@ -41,6 +41,11 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def wide(stream: TextIO) -> Console:
+    """Make a console that fits a terminal, and folds nothing where the text goes to a file."""
+    return Console(file=stream, width=None if stream.isatty() else 240)
 
 
 class Stages:

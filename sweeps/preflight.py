@@ -1,4 +1,4 @@
-"""What a sweep needs, found before anything is started: names looked up, files read, slots that fit.
+"""What a sweep needs, found before anything is started: names, files, and room for a slot.
 
 Nothing here imports torch or starts Ray, so that `--check` answers in seconds.
 """
@@ -37,7 +37,9 @@ def preflight(space: SearchSpace, *, local: bool = True) -> Ready:
     if local:
         plan_here(space)
     source = _at(space, "data.source", _resolve_source, space)
-    models = _at(space, "model.backbone", resolve_backbones, space.backbones, space.offline_backbones)
+    models = _at(
+        space, "model.backbone", resolve_backbones, space.backbones, space.offline_backbones
+    )
     if models.notes:
         space = space.with_backbones(models.names, models.notes)
     if source is not None and source.notes:

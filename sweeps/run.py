@@ -12,7 +12,7 @@ from typing import Annotated, TextIO
 import typer
 from rich.console import Console
 
-from sweeps.console import Stages, Terminal
+from sweeps.console import Stages, Terminal, wide
 from sweeps.space.keys import keys_text
 from sweeps.space.space import SearchSpace, load_space
 from tokcls.errors import TokclsError
@@ -107,7 +107,7 @@ def _run(
     except Interrupted as interrupted:
         stages.say(f"{interrupted}\ngo on with: python -m sweeps.run {_again(space)} --resume")
         raise typer.Exit(INTERRUPTED) from None
-    report(outcome, Console(file=terminal.out))
+    report(outcome, wide(terminal.out))
     if serve:
         from sweeps.serve import serve_until_stopped
 

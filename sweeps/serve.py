@@ -5,6 +5,7 @@ Exit codes: 0 stopped as asked, 1 nothing to serve, 2 the input is wrong (nothin
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -126,7 +127,8 @@ def _stop_on_signal(err: TextIO) -> threading.Event:
         stopping.set()
         # The far end must live as long as the thread that reads from the near one.
         far.close()
-        print("stopping", file=err)
+        with contextlib.suppress(OSError):  # the reader of our output may be gone
+            print("stopping", file=err)
         end_children(within=GONE_WITHIN_S)
         os._exit(0)
 

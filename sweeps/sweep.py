@@ -10,7 +10,7 @@ from typing import Any
 
 from sweeps.console import Stages, Terminal
 from sweeps.errors import LedgerError, NothingFinished, SweepError
-from sweeps.outcome.finish import Finished, finish
+from sweeps.outcome.finish import finish
 from sweeps.outcome.leaderboard import Leaderboard
 from sweeps.outcome.registry import register
 from sweeps.outcome.report import Outcome

@@ -40,7 +40,7 @@ FRAMES = (
     "The office of {ORG} in {LOC} is closed .",
     "{LOC} , {LOC} and {LOC} were quiet , wrote {PER} .",
     "{PER} met {PER} at the gate .",
-    "Prices rose by 3.5 % ; nobody was surprised .",
+    "Prices rose by 3 % ; nobody was surprised .",
     "Shares of {ORG} ( {LOC} ) fell again .",
 )
 Example = tuple[list[str], list[tuple[int, int, str]]]
@@ -90,7 +90,10 @@ def build_tokenizer(
             single=f"{ends[0]} $A {ends[1]}",
             special_tokens=[(token, raw.token_to_id(token)) for token in ends],
         )
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, model_max_length=POSITIONS, **special)
+    made: Any = PreTrainedTokenizerFast
+    tokenizer: PreTrainedTokenizerFast = made(
+        tokenizer_object=raw, model_max_length=POSITIONS, **special
+    )
     tokenizer.save_pretrained(folder)
     return tokenizer
 
@@ -142,7 +145,8 @@ def tiny_model(kind: ModelKind, folder: Path, sentences: Sequence[str] | None = 
     _name_class(folder / "tokenizer_config.json", TOKENIZERS[kind])
     with torch.random.fork_rng():
         torch.manual_seed(13)
-        model = AutoModel.from_config(_config(kind, tokenizer))
+        factory: Any = AutoModel
+        model = factory.from_config(_config(kind, tokenizer))
     model.save_pretrained(folder)
     return folder
 
@@ -156,8 +160,8 @@ def _name_class(file: Path, name: str) -> None:
 def _config(kind: ModelKind, tokenizer: PreTrainedTokenizerFast) -> Any:
     from transformers import BertConfig, DistilBertConfig, GPT2Config, RobertaConfig
 
-    ids = {"pad_token_id": tokenizer.pad_token_id, "vocab_size": len(tokenizer)}
-    bert = {
+    ids: dict[str, Any] = {"pad_token_id": tokenizer.pad_token_id, "vocab_size": len(tokenizer)}
+    bert: dict[str, Any] = {
         "hidden_size": 32,
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
@@ -173,5 +177,8 @@ def _config(kind: ModelKind, tokenizer: PreTrainedTokenizerFast) -> Any:
         return DistilBertConfig(
             dim=32, n_layers=2, n_heads=2, hidden_dim=64, max_position_embeddings=POSITIONS, **ids
         )
-    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    ends: dict[str, Any] = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
     return GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=POSITIONS, **ids, **ends)

@@ -1,4 +1,4 @@
-"""From the best epoch of the chosen trial to a bundle: scored on test once, exported, checked, sealed.
+"""From the best epoch of the chosen trial to a bundle: scored on test once, exported, sealed.
 
 Runs as one Ray task, so that the driver needs no torch.
 """
@@ -10,15 +10,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweeps.search.mailbox import Assignment
 from sweeps.search.trial_folder import TrialFolder
 from tokcls.data.prepared import Prepared
 from tokcls.errors import BundleError
 from tokcls.inference.bundle import Manifest, Window, seal
+from tokcls.labels.schema import LabelSchema
+from tokcls.model.evaluation import Evaluation
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+PREFIXES = {"validation": "val", "test": "test"}
 VERSIONS = ("torch", "transformers", "pytorch-lightning", "ray", "onnxruntime")
+Words = Mapping[str, Sequence[Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -32,75 +39,72 @@ class Finished:
 def finish(
     assignment: Assignment,
     data: Prepared,
-    words: Mapping[str, Sequence[Sequence[str]]],
+    words: Words,
     folder: Path,
     receipt: Mapping[str, Any],
 ) -> Finished:
-    """Make the bundle of a trial's best epoch in `folder` (which must not exist, or is replaced).
+    """Make the bundle of a trial's best epoch in `folder`, whole or not at all.
 
-    Raises BundleError if the exported model does not find exactly the spans that torch finds.
+    `words` are the corpus's, by split. Raises BundleError if the exported model does not find
+    exactly the spans that torch finds.
     """
-    from safetensors.torch import load_file
-
-    from tokcls.labels.schema import LabelSchema
-    from tokcls.model.export import export_onnx, save_hf
-    from tokcls.model.loader import load_model, load_tokenizer
-
     trial = TrialFolder(assignment.folder)
     best = trial.best()
     if best is None:
         raise BundleError(f"{trial.folder} holds no best epoch")
-    config = assignment.config
-    schema = LabelSchema(config.labels.scheme, data.types, config.labels.subwords)
-    network = load_model(
-        assignment.backbone, schema, dropout=config.model.dropout, pad_id=data.tokenizing.pad_id
-    )
-    network.load_state_dict(load_file(trial.weights))
-    network.eval()
+    network = _best_network(assignment, data, trial)
     evaluations = {
-        name: evaluate_split(network, assignment, data, name)
-        for name in ("validation", "test")
+        name: _evaluate(network, assignment, data, name)
+        for name in PREFIXES
         if data.splits[name].gold
     }
+    metrics = dict(best.metrics)
+    for name, evaluation in evaluations.items():  # in 32 bit, as it will be served
+        metrics |= evaluation.metrics(PREFIXES[name])
     building = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
-    save_hf(network, load_tokenizer(assignment.backbone), schema, building)
-    export_onnx(network, building / "model.onnx")
-    metrics = dict(best.metrics)
-    for name, evaluation in evaluations.items():
-        if name == "test":
-            metrics |= evaluation.metrics("test")
-    manifest = Manifest(
-        schema=schema,
-        decoding=config.model.decoding,
-        window=Window(
-            max_length=data.tokenizing.max_length,
-            stride=config.data.stride,
-            prefix=data.tokenizing.prefix,
-            suffix=data.tokenizing.suffix,
-            pad_id=data.tokenizing.pad_id,
-        ),
-        receipt=dict(receipt) | _receipt(assignment, data, best.number),
-        metrics=metrics,
-    )
-    seal(building, manifest)
+    _export(network, assignment, data, building)
+    facts = dict(receipt) | _receipt(assignment, data, best.number)
+    seal(building, _manifest(assignment, data, facts, metrics))
     _check_parity(building, words, evaluations)
     shutil.rmtree(folder, ignore_errors=True)
     building.replace(folder)
     return Finished(folder, metrics)
 
 
-def evaluate_split(network: Any, assignment: Assignment, data: Prepared, name: str) -> Any:
-    """Score one split in this process, in 32 bit, as training scored validation."""
+def _schema(assignment: Assignment, data: Prepared) -> LabelSchema:
+    labels = assignment.config.labels
+    return LabelSchema(labels.scheme, data.types, labels.subwords)
+
+
+def _best_network(assignment: Assignment, data: Prepared, trial: TrialFolder) -> PreTrainedModel:
+    from safetensors.torch import load_file
+
+    from tokcls.model.loader import load_model
+
+    network = load_model(
+        assignment.backbone,
+        _schema(assignment, data),
+        dropout=assignment.config.model.dropout,
+        pad_id=data.tokenizing.pad_id,
+    )
+    network.load_state_dict(load_file(trial.weights))
+    network.train(False)
+    return network
+
+
+def _evaluate(
+    network: PreTrainedModel, assignment: Assignment, data: Prepared, name: str
+) -> Evaluation:
+    """Score one split in this process, with the code that scored validation in training."""
     import pytorch_lightning as pl
 
-    from tokcls.labels.schema import LabelSchema
     from tokcls.model.module import TokenClassifier
 
-    config = assignment.config
-    schema = LabelSchema(config.labels.scheme, data.types, config.labels.subwords)
-    module = TokenClassifier(network, config, schema, data, evaluated=name)
+    module = TokenClassifier(
+        network, assignment.config, _schema(assignment, data), data, evaluated=name
+    )
     trainer = pl.Trainer(
         accelerator="auto",
         devices=1,
@@ -110,7 +114,37 @@ def evaluate_split(network: Any, assignment: Assignment, data: Prepared, name: s
         enable_model_summary=False,
     )
     trainer.validate(module, verbose=False)
+    assert module.evaluation is not None
     return module.evaluation
+
+
+def _export(network: PreTrainedModel, assignment: Assignment, data: Prepared, folder: Path) -> None:
+    from tokcls.model.export import export_onnx, save_hf
+    from tokcls.model.loader import load_tokenizer
+
+    save_hf(network, load_tokenizer(assignment.backbone), _schema(assignment, data), folder)
+    export_onnx(network, folder / "model.onnx")
+
+
+def _manifest(
+    assignment: Assignment,
+    data: Prepared,
+    receipt: Mapping[str, Any],
+    metrics: Mapping[str, float],
+) -> Manifest:
+    return Manifest(
+        schema=_schema(assignment, data),
+        decoding=assignment.config.model.decoding,
+        window=Window(
+            max_length=data.tokenizing.max_length,
+            stride=assignment.config.data.stride,
+            prefix=data.tokenizing.prefix,
+            suffix=data.tokenizing.suffix,
+            pad_id=data.tokenizing.pad_id,
+        ),
+        receipt=receipt,
+        metrics=metrics,
+    )
 
 
 def _receipt(assignment: Assignment, data: Prepared, epoch: int) -> dict[str, Any]:
@@ -129,10 +163,8 @@ def _receipt(assignment: Assignment, data: Prepared, epoch: int) -> dict[str, An
     }
 
 
-def _check_parity(
-    folder: Path, words: Mapping[str, Sequence[Sequence[str]]], evaluations: Mapping[str, Any]
-) -> None:
-    """Predict the evaluated splits with the bundle's own engine; its spans must be torch's spans."""
+def _check_parity(folder: Path, words: Words, evaluations: Mapping[str, Evaluation]) -> None:
+    """Predict the evaluated splits with the bundle's engine; its spans must be torch's spans."""
     from tokcls.inference.predictor import Predictor
 
     predictor = Predictor.from_bundle(folder)
@@ -144,6 +176,6 @@ def _check_parity(
         wrong = sum(a != b for a, b in zip(served, evaluation.spans, strict=True))
         if wrong:
             raise BundleError(
-                f"{folder}: ONNX Runtime and torch differ in {wrong} of {len(served)} sentences of "
-                f"the {name} split; the bundle is not used"
+                f"{folder}: ONNX Runtime and torch differ in {wrong} of {len(served)} sentences "
+                f"of the {name} split; the bundle is not used"
             )

@@ -1,6 +1,6 @@
-"""The registered model as MLflow loads it: code, not a pickle. Predicts with the bundle among its artifacts.
+"""The registered model as MLflow loads it: code, not a pickle; its artifact is the bundle.
 
-Input: a column `text`, or a list of texts. Output: a list of entities for each text, as `POST /predict` gives them.
+Input: a list of texts. Output: a list of entities for each text, as `POST /predict` gives them.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import mlflow
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 
 from tokcls.inference.predictor import Predictor
 
 
-class BundleModel(PythonModel):  # type: ignore[misc]
+class BundleModel(PythonModel):
     """Loads the artifact `bundle` once and answers lists of texts."""
 
     def load_context(self, context: Any) -> None:

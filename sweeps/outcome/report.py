@@ -1,4 +1,4 @@
-"""What a person reads when a sweep is done: the leaderboard, the chosen model, and what to do next."""
+"""What a person reads when a sweep is done: the leaderboard, the chosen model, what to do next."""
 
 from __future__ import annotations
 
@@ -63,7 +63,10 @@ def next_steps(outcome: Outcome) -> list[tuple[str, str]]:
         serve = f"models:/{outcome.registered.name}@champion"
     header = "-H 'Content-Type: application/json'"
     return [
-        ("compare the trials in MLflow", f"mlflow ui --backend-store-uri {shlex.quote(outcome.tracking)}"),
+        (
+            "compare the trials in MLflow",
+            f"mlflow ui --backend-store-uri {shlex.quote(outcome.tracking)}",
+        ),
         ("serve the model", f"python -m sweeps.serve {shlex.quote(serve)}"),
         ("ask it", f"curl -s http://127.0.0.1:8000/predict {header} -d '{EXAMPLE}'"),
     ]

@@ -1,7 +1,7 @@
 """The Ray cluster that a command uses: a local one it starts and stops, or a running one it joins.
 
-Ray's own log lines go to a file. The dashboard stays on (loopback): without it, early-stopped trials of the
-documented pattern never give back their placement groups.
+Ray's own log lines go to a file. The dashboard stays on (loopback): without it, early-stopped
+trials of the documented pattern never give back their placement groups.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def ray_session(address: str | None, log: Path) -> Session:
     except (ConnectionError, ValueError, RuntimeError) as error:
         where = f"the Ray cluster at {joined}" if joined else "a local Ray cluster"
         raise ResourceError(f"cannot use {where}: {str(error).splitlines()[0]}") from error
-    return Session(ray.cluster_resources(), context.dashboard_url or "")
+    resources = dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
+    return Session(resources, context.dashboard_url or "")
 
 
 def _log_to_file(log: Path) -> None:

@@ -1,10 +1,10 @@
-"""The sweep's own record: append-only JSON lines, one event a line, flushed to disk before anything else is told.
+"""The sweep's own record: append-only JSON lines, one event a line, flushed before anything else.
 
-    {"event": "sweep", "version": 1, "name": ..., "space": ..., "space_hash": ..., "corpus": ..., "time": ...}
-    {"event": "started", "trial": "t001", "values": {...}, "config": {...}, "config_hash": ..., ...}
-    {"event": "epoch", "trial": "t001", "number": 1, "metrics": {...}}
-    {"event": "ended", "trial": "t001", "state": "finished", "reason": ""}
-    {"event": "done", "winner": "t001", "bundle": ...}
+{"event": "sweep", "version": 1, "name": ..., "space_hash": ..., "corpus": ..., "run_id": ...}
+{"event": "started", "trial": "t001", "values": {...}, "config": {...}, "config_hash": ..., ...}
+{"event": "epoch", "trial": "t001", "number": 1, "metrics": {...}}
+{"event": "ended", "trial": "t001", "state": "finished", "reason": ""}
+{"event": "done", "winner": "t001", "bundle": ...}
 """
 
 from __future__ import annotations

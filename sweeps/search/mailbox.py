@@ -1,7 +1,7 @@
-"""What a slot and its workers say to each other: assignments one way, epochs and failures the other.
+"""What a slot and its workers say to each other: assignments one way, epochs and failures back.
 
-Workers never wait inside a torch collective for Tune's decision; they wait here, so that nothing times out
-while a slot is idle, and a group that was replaced finds the trial it lost.
+Workers never wait inside a torch collective for Tune's decision; they wait here, so that nothing
+times out while a slot is idle, and a group that was replaced finds the trial it lost.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import ray
 
 from tokcls.config import TrialConfig
+from tokcls.data.prepared import Prepared
 from tokcls.model.backbones import Backbone
 
 
@@ -27,12 +28,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Assignment:
-    """One trial to train: `data` refers to a `Prepared`, `reported` epochs are known to Tune already."""
+    """One trial to train: `data` refers to a `Prepared`; Tune knows `reported` epochs already."""
 
     trial_id: str
     config: TrialConfig
     backbone: Backbone
-    data: ray.ObjectRef
+    data: ray.ObjectRef[Prepared]
     folder: str
     reported: int = 0
 

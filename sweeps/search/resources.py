@@ -56,9 +56,9 @@ def plan_slots(config: ResourcesConfig, cluster: Mapping[str, float]) -> SlotPla
         room = min(room, (gpus + 1e-9) // (gpu_share * workers))
     if room < 1:
         raise ResourceError(
-            f"a trial of {workers} worker(s) with {cpu_share:g} CPU and {gpu_share:g} GPU each needs "
-            f"{workers * cpu_share:g} CPU and {workers * gpu_share:g} GPU, but there are {cpus:g} CPU "
-            f"and {gpus:g} GPU; lower workers_per_trial or the shares",
+            f"a trial of {workers} worker(s) with {cpu_share:g} CPU and {gpu_share:g} GPU each "
+            f"needs {workers * cpu_share:g} CPU and {workers * gpu_share:g} GPU, but there are "
+            f"{cpus:g} CPU and {gpus:g} GPU; lower workers_per_trial or the shares",
             key="workers_per_trial",
         )
     wanted = config.concurrent_trials

@@ -1,4 +1,4 @@
-"""Which trials are stopped early: Tune's ASHA on epochs, keyed by our own trial ids so that it can be resumed."""
+"""Which trials are stopped early: Tune's ASHA on epochs, keyed by our own ids to be resumable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sweeps.space.space import SearchSpace
 
 
 class Asha(ASHAScheduler):
-    """Asynchronous successive halving (Li et al. 2020); a resumed trial keeps its place on the rungs."""
+    """Asynchronous successive halving (Li et al. 2020); a resumed trial keeps its rungs."""
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         super().on_trial_add(tune_controller, _ours(trial))
@@ -30,12 +30,13 @@ class Asha(ASHAScheduler):
 
     def replay(self, past: Sequence[Trial], metric: str) -> None:
         """Show the rungs what an earlier run of the sweep saw."""
+        controller: Any = None
         for trial in past:
-            stand_in = SimpleNamespace(trial_id=trial.trial_id)
-            super().on_trial_add(None, stand_in)
+            stand_in: Any = SimpleNamespace(trial_id=trial.trial_id)
+            super().on_trial_add(controller, stand_in)
             for epoch in trial.epochs:
                 result = {"epoch": epoch.number, metric: epoch.metrics[metric]}
-                super().on_trial_result(None, stand_in, result)
+                super().on_trial_result(controller, stand_in, result)
 
 
 def _ours(trial: Any) -> Any:
@@ -46,7 +47,7 @@ def build_scheduler(space: SearchSpace, past: Sequence[Trial]) -> TrialScheduler
     """Make the scheduler that the file asks for, knowing what has happened already."""
     search = space.sweep.search
     if search.scheduler == "none":
-        return FIFOScheduler()
+        return FIFOScheduler()  # type: ignore[no-untyped-call]
     epochs = most_epochs(space)
     scheduler = Asha(
         time_attr="epoch",
@@ -65,4 +66,6 @@ def most_epochs(space: SearchSpace) -> int:
     verb = space.parameters.get("train.epochs")
     if verb:
         return int(max(verb.corners()))
-    return space.trial({key: verb.corners()[0] for key, verb in space.parameters.items()}).train.epochs
+    return space.trial(
+        {key: verb.corners()[0] for key, verb in space.parameters.items()}
+    ).train.epochs

@@ -1,7 +1,7 @@
-"""What is tried next: an Optuna study behind Tune's searcher interface, for random, grid and TPE alike.
+"""What is tried next: an Optuna study behind Tune's searcher interface, for random, grid and TPE.
 
-Interrupted trials come first, under their old names; what is over already is told to the study, so that a resumed
-sweep draws as if it had never stopped. The limit on trials at once lives here too.
+Interrupted trials come first, under their old names; what is over already is told to the study, so
+that a resumed sweep knows its past. The limit on trials at once lives here too.
 """
 
 from __future__ import annotations
@@ -51,9 +51,7 @@ def distribution(verb: Verb) -> BaseDistribution:
 class SpaceSearcher(Searcher):
     """Draws the trials of `space`; `past` are those that an earlier run of the sweep started."""
 
-    def __init__(
-        self, space: SearchSpace, *, at_once: int, past: Sequence[Trial] = ()
-    ) -> None:
+    def __init__(self, space: SearchSpace, *, at_once: int, past: Sequence[Trial] = ()) -> None:
         search = space.sweep.search
         super().__init__(metric=search.metric, mode="max")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -93,7 +91,7 @@ class SpaceSearcher(Searcher):
             if point not in known:
                 self._study.enqueue_trial(point)
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         """Give the next trial; None: not now; FINISHED: no more."""
         if len(self._live) >= self._at_once:
             return None

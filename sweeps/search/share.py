@@ -1,4 +1,4 @@
-"""What is made once and read by all: each corpus is tokenised once a tokenizer, in the object store."""
+"""What is made once and read by all: the corpus under each tokenizer, in Ray's object store."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tokcls.model.backbones import Backbone
 class Shared:
     """References into the store: a `Prepared` by backbone folder, and the words of every split."""
 
-    prepared: Mapping[Path, ray.ObjectRef]
-    words: ray.ObjectRef
+    prepared: Mapping[Path, ray.ObjectRef[Prepared]]
+    words: ray.ObjectRef[Any]
 
-    def wait(self) -> dict[Path, ray.ObjectRef]:
+    def wait(self) -> dict[Path, ray.ObjectRef[Prepared]]:
         """Wait until all is tokenised; raise what went wrong as it was raised."""
         for reference in self.prepared.values():
             get(reference)
@@ -50,8 +50,10 @@ def share(ready: Ready) -> Shared:
     )
 
 
-def prepare_for(corpus: Corpus, backbone: Backbone, max_length: int | None, stride: int) -> Prepared:
-    """Tokenise a corpus with a backbone's tokenizer (a Ray task: the driver needs no transformers)."""
+def prepare_for(
+    corpus: Corpus, backbone: Backbone, max_length: int | None, stride: int
+) -> Prepared:
+    """Tokenise a corpus with a backbone's tokenizer; a task: the driver needs no transformers."""
     from tokcls.model.loader import load_tokenizer, tokenizing_of
 
     tokenizer = load_tokenizer(backbone)
@@ -67,7 +69,7 @@ def result_of(function: Callable[..., Any], *args: Any, cpus: float) -> Any:
     return get(ray.remote(num_cpus=cpus, max_retries=0)(task).remote(*args))
 
 
-def get(reference: ray.ObjectRef) -> Any:
+def get(reference: ray.ObjectRef[Any]) -> Any:
     """Wait for a result; an error of ours comes out as itself, not wrapped by Ray."""
     try:
         return ray.get(reference)

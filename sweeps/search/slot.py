@@ -1,7 +1,8 @@
 """A slot: a Tune actor that keeps one Ray Train worker group warm and hands it trial after trial.
 
-Tune (`reuse_actors=True`) -> Slot -> mailbox -> workers. One `step()` is one epoch of the current trial. A trial
-that fails is a result with a `failed` reason; the group that it ran in is replaced by Ray Train before the next.
+Tune (`reuse_actors=True`) -> Slot -> mailbox -> workers. One `step()` is one epoch of the current
+trial. A trial that fails is a result with a `failed` reason; the group that it ran in is replaced
+by Ray Train before the next.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import ray
 from ray import tune
 
 from sweeps.search.events import Trial
-from sweeps.search.mailbox import Assignment, Epoch, Event, Failure, Verdict, start_mailbox
+from sweeps.search.mailbox import Assignment, Event, Failure, Verdict, start_mailbox
 from sweeps.search.resources import SlotPlan
 from sweeps.space.space import SearchSpace
+from tokcls.data.prepared import Prepared
 from tokcls.model.backbones import Backbone
 
 TRIAL, RESUMED_AT, VALUES = "trial", "resumed_at", "values"  # what the searcher gives Tune
@@ -29,13 +31,13 @@ POLL_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Materials:
-    """What all trials of a sweep share; `data` maps a backbone's folder to a `Prepared` in the store."""
+    """What all trials of a sweep share; `data` has a `Prepared` in the store by backbone folder."""
 
     space: SearchSpace
     folder: Path
     plan: SlotPlan
     backbones: dict[str, Backbone]
-    data: dict[Path, ray.ObjectRef]
+    data: dict[Path, ray.ObjectRef[Prepared]]
 
     def assignment(self, config: dict[str, Any]) -> Assignment:
         """Turn what the searcher drew into what the workers need."""
@@ -65,7 +67,9 @@ def trial_folder(sweep: Path, trial_id: str) -> Path:
 class Slot(tune.Trainable):
     """The class that Tune schedules; see the module's docstring."""
 
-    def setup(self, config: dict[str, Any], materials: Materials) -> None:
+    def setup(  # type: ignore[override]  # tune.with_parameters adds the second argument
+        self, config: dict[str, Any], materials: Materials
+    ) -> None:
         self._materials = materials
         self._trial = config
         self._epoch: int | None = None
@@ -110,7 +114,7 @@ class Slot(tune.Trainable):
             ray.get(self._mailbox.decide.remote(self._epoch, Verdict.CONTINUE))
         return self._result(self._next_event())
 
-    def _next_event(self) -> Event:
+    def _next_event(self) -> Any:
         """Wait for the workers; a group that ended instead is a failure of the trial."""
         reference = self._mailbox.next_event.remote()
         while True:

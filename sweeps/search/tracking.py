@@ -1,7 +1,7 @@
 """The only writer to MLflow while a sweep runs: one parent run, one child run a trial.
 
-A listener in the driver. A tracking store that fails never stops training: the ledger holds everything, the first
-failure is said once.
+A listener in the driver. A tracking store that fails never stops training: the ledger holds
+everything, and the first failure is said once.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class Tracker:
         except (MlflowException, OSError) as error:
             if not self._failed:
                 logger.warning(
-                    "MLflow at %s cannot be written (%s); the sweep goes on, its ledger holds everything",
+                    "MLflow at %s cannot be written (%s); the sweep goes on, the ledger has it all",
                     self.uri,
                     _first_line(error),
                 )

@@ -3,9 +3,9 @@
     best/model.safetensors    weights of the best epoch so far
     best/predictions.npz      its spans and its per-sentence counts on the validation split
     best/epoch.json           which epoch it was, and its metrics
-    last.ckpt, last.json      Lightning's full state after the last epoch; removed when the trial is over
+    last.ckpt, last.json      full state after the last epoch; removed when the trial is over
 
-Everything is written beside its place and renamed, so that a kill leaves the old file or the new one.
+Everything is written beside its place and renamed: a kill leaves the old file or the new one.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class TrialFolder:
         return _read_epoch(self.folder / "best" / "epoch.json")
 
     def last(self) -> SavedEpoch | None:
-        """Read which epoch `last.ckpt` was written after; None if there is nothing to restart from."""
+        """Read which epoch `last.ckpt` was written after; None: nothing to restart from."""
         return _read_epoch(self.folder / "last.json") if self.state.is_file() else None
 
     def save_best(
@@ -95,7 +95,7 @@ def _read_epoch(path: Path) -> SavedEpoch | None:
 
 
 def _write_predictions(path: Path, evaluation: Evaluation) -> None:
-    """Write spans as parallel arrays (sentence, start, end, type) beside the per-sentence counts."""
+    """Write spans as rows (sentence, start, end, type) beside the per-sentence counts."""
     types = evaluation.counts.types
     rows = [
         (sentence, span.start, span.end, types.index(span.type))

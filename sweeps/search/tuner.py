@@ -100,6 +100,8 @@ def search(
             scheduler=build_scheduler(space, past),
             num_samples=space.trials + len(past),
             reuse_actors=True,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
         ),
         run_config=tune.RunConfig(
             name="tune",
@@ -110,3 +112,7 @@ def search(
     )
     tuner.fit()
     return list(telling.trials.values())
+
+
+def _name(trial: Any) -> str:
+    return str(trial.config[TRIAL])

@@ -1,6 +1,7 @@
 """What every process of a slot runs: trial after trial, without starting anew.
 
-The process group, the imports and the data stay; network, optimizer and Lightning trainer are new for each trial.
+The process group, the imports and the data stay; network, optimizer and Lightning trainer are new
+for each trial.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tokcls.data.prepared import Prepared
 from tokcls.labels.schema import LabelSchema
 from tokcls.model.loader import load_model
 from tokcls.model.module import TokenClassifier
+from tokcls.model.precision import lightning_precision
 
 MEGABYTE = 2**20
 
@@ -39,7 +41,7 @@ def work(loop: dict[str, Any]) -> None:
     """Train the assignments of `loop["mailbox"]` until it closes; `loop["cpus"]` is the share."""
     torch.set_num_threads(max(1, int(loop["cpus"])))
     mailbox = loop["mailbox"]
-    data: dict[ray.ObjectRef, Prepared] = {}
+    data: dict[ray.ObjectRef[Prepared], Prepared] = {}
     after, last_step_at = 0, None
     while (given := ray.get(mailbox.next_assignment.remote(after))) is not None:
         after, assignment = given
@@ -101,17 +103,15 @@ def train(
 
 def _trainer(config: Any, callback: pl.Callback) -> pl.Trainer:
     on_gpu = torch.cuda.is_available()
-    bf16 = on_gpu and torch.cuda.is_bf16_supported()
-    precision = {"auto": "bf16-mixed" if bf16 else "32-true", "fp32": "32-true", "bf16": "bf16-mixed"}
-    return ray_lightning.prepare_trainer(
+    trainer: pl.Trainer = ray_lightning.prepare_trainer(
         pl.Trainer(
             max_epochs=config.train.epochs,
             accelerator="gpu" if on_gpu else "cpu",
             devices="auto",
-            precision=precision[config.train.precision],
+            precision=lightning_precision(config.train.precision),
             gradient_clip_val=config.train.clip,
-            strategy=ray_lightning.RayDDPStrategy(),
-            plugins=[ray_lightning.RayLightningEnvironment()],
+            strategy=ray_lightning.RayDDPStrategy(),  # type: ignore[no-untyped-call]
+            plugins=[ray_lightning.RayLightningEnvironment()],  # type: ignore[no-untyped-call]
             callbacks=[callback],
             num_sanity_val_steps=0,
             enable_checkpointing=False,
@@ -120,6 +120,7 @@ def _trainer(config: Any, callback: pl.Callback) -> pl.Trainer:
             logger=False,
         )
     )
+    return trainer
 
 
 class EpochEnd(pl.Callback):
@@ -144,7 +145,7 @@ class EpochEnd(pl.Callback):
     def on_validation_batch_end(self, *_: Any) -> None:
         self.last_step_at = time.time()
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: TokenClassifier) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         number, final = trainer.current_epoch + 1, trainer.current_epoch + 1 == trainer.max_epochs
         metrics = self._metrics(trainer, module)
         if trainer.is_global_zero:
@@ -213,4 +214,5 @@ def _peak_memory() -> float:
 
 
 def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {first}"

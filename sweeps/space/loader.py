@@ -37,7 +37,7 @@ class Loaded:
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Loaded:
-    """Read and check a file; raise ConfigError with all that is wrong, in the order of the file."""
+    """Read and check a file; ConfigError holds all that is wrong, in the order of the file."""
     read = parse(read_text(path), str(path))
     problems = list(read.problems)
     if read.data is None:
@@ -47,7 +47,6 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Loaded:
     if not isinstance(read.data, dict):
         message = f"a file is a map of sections, got {shown(read.data)}"
         raise ConfigError([*problems, Problem(message, str(path), 1)])
-    # Whatever stands under a key that is given twice, the second is not judged.
     data = _sections(read.data, path)
     applied = override_list.apply(data, overrides, problems)
     places = Places(str(path), read.lines, applied, tuple(overrides))

@@ -1,4 +1,4 @@
-"""A corpus made ready for one tokenizer: what every trial with that tokenizer shares, whatever its label schema.
+"""A corpus made ready for one tokenizer: what its trials share, whatever their label schema.
 
 Flat arrays, so that an object store can hand them to many processes without a copy.
 """

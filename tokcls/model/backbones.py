@@ -1,4 +1,4 @@
-"""Where a backbone's files are: a bundled alias, a local folder, or a Hub id fetched into the local cache.
+"""Where a backbone's files are: a bundled alias, a folder, or a Hub id fetched into the cache.
 
 Knows nothing of torch; `loader` turns what is found here into a tokenizer and a network.
 """
@@ -30,7 +30,7 @@ class Alias:
         spec = importlib.util.find_spec(self.package)
         if spec is None or not spec.submodule_search_locations:
             raise BackboneError(
-                f"backbone {name!r} needs the package {self.package}; install it with: {self.install}"
+                f"backbone {name!r} needs the package {self.package}; install: {self.install}"
             )
         return Path(spec.submodule_search_locations[0]) / self.subfolder
 

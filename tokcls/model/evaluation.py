@@ -1,4 +1,4 @@
-"""From one row of scores per word to spans, counts and metrics: the same steps for every trial and every rank.
+"""From one row of scores per word to spans, counts and metrics, the same for every trial and rank.
 
 Knows nothing of torch: a network's outputs arrive as arrays.
 """
@@ -24,7 +24,7 @@ Spans = tuple[Span, ...]
 
 @dataclass(frozen=True)
 class Part:
-    """One rank's share of a split: sentence indices, their predicted spans, and their summed loss."""
+    """One rank's share of a split: sentences by index, their predicted spans, their summed loss."""
 
     sentences: NDArray[np.int64]
     spans: tuple[Spans, ...]
@@ -42,7 +42,7 @@ class Evaluation:
     loss: float
 
     def metrics(self, prefix: str) -> dict[str, float]:
-        """Flatten into `{prefix}_precision`, `_recall`, `_f1`, `_accuracy`, `_loss`, `_f1_TYPE` ..."""
+        """Flatten into `{prefix}_precision`, `_recall`, `_f1`, ..., and by type `_f1_TYPE`, ..."""
         micro = self.counts.scores()
         values = {
             f"{prefix}_precision": micro.precision,

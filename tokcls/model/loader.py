@@ -41,8 +41,8 @@ def quiet_transformers() -> Iterator[None]:
     """Silence the load report and the progress bars; a fresh head is what we want, not news."""
     verbosity = hf_logging.get_verbosity()
     bars = hf_logging.is_progress_bar_enabled()
-    hf_logging.set_verbosity_error()
-    hf_logging.disable_progress_bar()
+    hf_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -50,7 +50,7 @@ def quiet_transformers() -> Iterator[None]:
     finally:
         hf_logging.set_verbosity(verbosity)
         if bars:
-            hf_logging.enable_progress_bar()
+            hf_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerFast:
@@ -60,11 +60,13 @@ def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerFast:
     """
     try:
         with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(backbone.folder, use_fast=True)
+            tokenizer: Any = AutoTokenizer.from_pretrained(backbone.folder)
             if _wants_prefix_space(tokenizer):
                 tokenizer = AutoTokenizer.from_pretrained(backbone.folder, add_prefix_space=True)
     except (OSError, ValueError, ImportError) as error:
-        raise BackboneError(f"backbone {backbone.name!r} has no usable tokenizer: {error}") from error
+        raise BackboneError(
+            f"backbone {backbone.name!r} has no usable tokenizer: {error}"
+        ) from error
     if not getattr(tokenizer, "is_fast", False):
         raise BackboneError(
             f"backbone {backbone.name!r} has only a slow tokenizer, which cannot say which word a "
@@ -72,7 +74,8 @@ def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerFast:
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    return tokenizer
+    fast: PreTrainedTokenizerFast = tokenizer
+    return fast
 
 
 def _wants_prefix_space(tokenizer: Any) -> bool:
@@ -94,7 +97,7 @@ def tokenizing_of(
     limit = min(position_limit(backbone), tokenizer.model_max_length)
     if max_length is not None and max_length > limit:
         raise BackboneError(
-            f"data.max_length is {max_length}, but {backbone.name!r} reads at most {limit} sub-words"
+            f"data.max_length is {max_length}, but {backbone.name!r} reads at most {limit}"
         )
     raw = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     raw.no_truncation()
@@ -112,10 +115,10 @@ def tokenizing_of(
 
 
 def position_limit(backbone: Backbone) -> int:
-    """Count the positions a network can really tell apart (RoBERTa has 514 rows for 512 of them)."""
+    """Count the positions a network can tell apart (RoBERTa has 514 rows for 512 of them)."""
     config = AutoConfig.from_pretrained(backbone.folder)
     with torch.device("meta"), quiet_transformers():
-        network = AutoModelForTokenClassification.from_config(config)
+        network: Any = AutoModelForTokenClassification.from_config(config)  # type: ignore[no-untyped-call]
     tables = [
         module
         for name, module in network.named_modules()
@@ -141,9 +144,10 @@ def load_model(
             _configure(config, backbone.layers, dropout, pad_id)
             config.id2label = dict(enumerate(names))
             config.label2id = {name: names.index(name) for name in names}
-            return AutoModelForTokenClassification.from_pretrained(
+            network: PreTrainedModel = AutoModelForTokenClassification.from_pretrained(
                 backbone.folder, config=config, use_safetensors=True, ignore_mismatched_sizes=True
             )
+            return network
     except (OSError, ValueError, KeyError) as error:
         raise BackboneError(
             f"backbone {backbone.name!r} cannot be used for token classification: {error}"

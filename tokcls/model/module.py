@@ -1,6 +1,6 @@
 """The Lightning module: one network, one label schema, scored as spans against the untouched gold.
 
-Knows nothing of files, sweeps or servers; what happens with an epoch's result is the business of callbacks.
+Knows nothing of files, sweeps or servers; what becomes of an epoch's result is for callbacks.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class TokenClassifier(pl.LightningModule):
         losses, self._losses = self._losses, []
         return float(torch.stack(losses).mean()) if losses else float("nan")
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         train = self.config.train
         optimizer = torch.optim.AdamW(
             _decay_groups(self.network, train.weight_decay), lr=train.learning_rate, fused=True

@@ -27,9 +27,10 @@ def make_bundle(
     scheme: str = "BIOES",
     *,
     decoding: Literal["argmax", "viterbi"] = "viterbi",
-    steps: int = 60,
+    steps: int = 80,
 ) -> Path:
     """Train a tiny BERT for a few seconds and write it as a bundle."""
+    import torch
     from transformers import AutoModelForTokenClassification, AutoTokenizer
 
     from tokcls.model.export import export_onnx, save_hf
@@ -37,12 +38,13 @@ def make_bundle(
 
     schema = LabelSchema(scheme, TYPES)
     backbone = tiny_model("bert", folder / "backbone")
-    with quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(backbone)
+    with quiet_transformers(), torch.random.fork_rng():
+        torch.manual_seed(13)
+        tokenizer: Any = AutoTokenizer.from_pretrained(backbone)
         model = AutoModelForTokenClassification.from_pretrained(
             backbone, num_labels=len(schema.tags)
         )
-    _train(model, tokenizer, schema, steps)
+        _train(model, tokenizer, schema, steps)
     bundle = folder / "bundle"
     bundle.mkdir()
     save_hf(model, tokenizer, schema, bundle)
@@ -56,6 +58,9 @@ def make_bundle(
 def _train(model: Any, tokenizer: Any, schema: LabelSchema, steps: int) -> None:
     import torch
 
+    # Two threads for so small a model wait for each other more than they work.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     model.train()
     data = examples()
@@ -72,6 +77,7 @@ def _train(model: Any, tokenizer: Any, schema: LabelSchema, steps: int) -> None:
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
+    torch.set_num_threads(threads)
 
 
 def _labels(chunk: Sequence[Example], inputs: Any, schema: LabelSchema) -> list[list[int]]:

@@ -1,12 +1,13 @@
 """`transformers.pipeline` loads a bundle as it is, and finds what we find, for every scheme.
 
-Compared are the texts whose best tags, word by word, already form a sequence that the scheme allows.
-On the others the two must differ: the pipeline knows nothing of what may follow what.
+Compared are the texts whose best tags, word by word, already form a sequence that the scheme
+allows. On the others the two must differ: the pipeline knows nothing of what may follow what.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,12 +28,12 @@ pytestmark = pytest.mark.slow
 
 
 def texts() -> list[str]:
-    """Write sentences as running text, some of them with words the model has never seen."""
+    """Write sentences as running text; every fifth begins with a word the model has never seen."""
     lines = []
-    for number, (words, _) in enumerate(examples(240)[100:]):
+    for number, (words, _) in enumerate(examples(160)[100:]):
         line = " ".join(words).replace(" .", ".").replace(" ,", ",").replace("( ", "(")
-        odd = ("Müller", "Oslo-Kyoto", "McDonald's", "東京", "NASA", "e-mail")[number % 6]
-        lines.append(f"{odd} {line}" if number % 2 else line)
+        odd = ("Müller", "Oslo-Kyoto", "McDonald's", "東京", "NASA", "e-mail")[number // 5 % 6]
+        lines.append(line if number % 5 else f"{odd} {line}")
     return lines
 
 
@@ -68,8 +69,8 @@ def allowed(bundle: Path, lines: list[str]) -> list[bool]:
 def test_the_pipeline_finds_the_same_entities(scheme: str, tmp_path: Path) -> None:
     from transformers import pipeline
 
-    bundle = make_bundle(tmp_path, scheme, steps=40)
-    theirs = pipeline("token-classification", str(bundle), aggregation_strategy="first")
+    bundle = make_bundle(tmp_path, scheme, steps=120)
+    theirs: Any = pipeline("token-classification", str(bundle), aggregation_strategy="first")
     ours = Predictor.from_bundle(bundle)
     lines = texts()
     compared, entities = 0, 0

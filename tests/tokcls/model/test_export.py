@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -77,7 +78,7 @@ def test_the_saved_folder_names_every_tag_by_its_iob2_reading(tmp_path: Path, sc
     schema = LabelSchema(scheme, ("LOC", "PER"))
     backbone = tiny_model("bert", tmp_path / "backbone")
     model = AutoModelForTokenClassification.from_pretrained(backbone, num_labels=len(schema.tags))
-    tokenizer = AutoTokenizer.from_pretrained(backbone)
+    tokenizer: Any = AutoTokenizer.from_pretrained(backbone)
 
     save_hf(model, tokenizer, schema, tmp_path / "saved")
 

@@ -1,0 +1,171 @@
+"""The record of a sweep: what is written is read again, and what is broken is said with its line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sweeps.errors import LedgerError
+from sweeps.search.events import State, Trial
+from sweeps.search.ledger import NAME, VERSION, History, Ledger, read_ledger
+from sweeps.search.mailbox import Epoch
+from tests.sweeps.search.made_trials import make_trial
+
+
+def record(folder: Path, *trials: Trial, done: bool = False) -> Path:
+    """Write what a sweep of these trials writes; returns the file."""
+    ledger = Ledger(folder)
+    ledger.open_sweep(name="s", space_hash="abc", corpus="def", run_id="run-1")
+    for trial in trials:
+        ledger.started(trial)
+        for epoch in trial.epochs:
+            ledger.epoch(trial, epoch)
+        if trial.over:
+            ledger.ended(trial)
+    if done:
+        ledger.write("done", winner="t001", bundle="there")
+    return ledger.path
+
+
+def told(history: History) -> list[tuple[str, State, str, list[Epoch]]]:
+    return [(t.trial_id, t.state, t.reason, t.epochs) for t in history.trials]
+
+
+def test_a_history_is_what_was_recorded(tmp_path: Path) -> None:
+    trials = [
+        make_trial("t001", [0.1, 0.3, 0.2], State.FINISHED, values={"train.epochs": 3}),
+        make_trial("t002", [0.1], State.STOPPED),
+        make_trial("t003", [], State.FAILED, reason="out of memory"),
+        make_trial("t004", [0.25]),
+    ]
+    record(tmp_path, *trials)
+    history = read_ledger(tmp_path)
+    assert told(history) == [(t.trial_id, t.state, t.reason, t.epochs) for t in trials]
+    assert [t.values for t in history.trials] == [t.values for t in trials]
+    assert [t.config for t in history.trials] == [t.config for t in trials]
+    assert [t.config_hash for t in history.trials] == [t.config_hash for t in trials]
+    assert [t.over for t in history.trials] == [True, True, True, False]
+    assert all((t.ended_at is not None) == t.over for t in history.trials)
+    assert (history.run_id, history.header["space_hash"], history.done) == ("run-1", "abc", False)
+    assert history.folder == tmp_path
+
+
+def test_a_sweep_that_is_done_says_so(tmp_path: Path) -> None:
+    record(tmp_path, make_trial(), done=True)
+    assert read_ledger(tmp_path).done
+
+
+def test_a_resumed_trial_keeps_its_epochs_and_its_place(tmp_path: Path) -> None:
+    record(tmp_path, make_trial("t001", [0.1]), make_trial("t002", [0.2]))
+    ledger = Ledger(tmp_path)
+    resumed = read_ledger(tmp_path).trials[0]
+    ledger.started(resumed)
+    ledger.epoch(resumed, Epoch(2, {"val_f1": 0.4}))
+    resumed.state = State.FINISHED
+    ledger.ended(resumed)
+    first, second = read_ledger(tmp_path).trials
+    assert (first.trial_id, second.trial_id) == ("t001", "t002")
+    assert [epoch.number for epoch in first.epochs] == [1, 2]
+    assert first.state is State.FINISHED
+
+
+def test_every_event_is_in_the_file_when_the_call_returns(tmp_path: Path) -> None:
+    ledger, trial = Ledger(tmp_path / "new"), make_trial()
+    ledger.open_sweep(name="s", run_id="r")
+    for number, event in enumerate(("started", "epoch", "ended"), 2):
+        {
+            "started": lambda: ledger.started(trial),
+            "epoch": lambda: ledger.epoch(trial, Epoch(1, {"val_f1": 0.5})),
+            "ended": lambda: ledger.ended(trial),
+        }[event]()
+        text = ledger.path.read_text(encoding="utf-8")
+        assert text.endswith("\n")
+        lines = text.splitlines()
+        assert len(lines) == number
+        assert json.loads(lines[-1])["event"] == event
+
+
+def test_every_line_is_flushed_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[bytes] = []
+    ledger = Ledger(tmp_path)
+    monkeypatch.setattr(
+        "sweeps.search.ledger.os.fsync", lambda number: flushed.append(ledger.path.read_bytes())
+    )
+    ledger.open_sweep(name="s", run_id="r")
+    ledger.started(make_trial())
+    assert [text.count(b"\n") for text in flushed] == [1, 2]
+
+
+def test_a_torn_last_line_is_passed_over(tmp_path: Path) -> None:
+    path = record(tmp_path, make_trial("t001", [0.1]))
+    with path.open("a") as file:
+        file.write('{"event": "epoch", "trial": "t001", "num')
+    assert told(read_ledger(tmp_path)) == told_of(make_trial("t001", [0.1]))
+
+
+def told_of(trial: Trial) -> list[tuple[str, State, str, list[Epoch]]]:
+    return [(trial.trial_id, trial.state, trial.reason, trial.epochs)]
+
+
+def test_what_is_written_after_a_torn_line_starts_on_its_own(tmp_path: Path) -> None:
+    path = record(tmp_path, make_trial("t001", [0.1]))
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"event": "epo')
+    ledger = Ledger(tmp_path)
+    assert path.read_bytes() == whole
+    ledger.epoch(make_trial("t001"), Epoch(2, {"val_f1": 0.7}))
+    assert [epoch.number for epoch in read_ledger(tmp_path).trials[0].epochs] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        "",
+        "[]",
+        '{"trial": "t001"}',
+        '{"event": "epoch", "trial": "t009", "number": 1, "metrics": {}}',
+        '{"event": "ended", "trial": "t001", "state": "asleep", "reason": ""}',
+        '{"event": "waved", "trial": "t001"}',
+        '"sweep"',
+    ],
+)
+def test_a_broken_line_in_the_middle_is_named(tmp_path: Path, line: str) -> None:
+    path = record(tmp_path, make_trial("t001", [0.1]))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([*lines[:2], line, *lines[2:], ""]), encoding="utf-8")
+    with pytest.raises(LedgerError, match=rf"{NAME}:3: not a ledger's line"):
+        read_ledger(tmp_path)
+
+
+def test_bytes_that_are_no_text_are_a_ledger_error(tmp_path: Path) -> None:
+    path = record(tmp_path, make_trial("t001", [0.1]))
+    path.write_bytes(path.read_bytes() + b"\xff\xfe\n")
+    with pytest.raises(LedgerError, match=NAME):
+        read_ledger(tmp_path)
+
+
+def test_a_newer_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_text('{"event": "sweep", "version": 2, "run_id": "r"}\n')
+    with pytest.raises(LedgerError, match=rf"version 2, this program reads version {VERSION}"):
+        read_ledger(tmp_path)
+
+
+def test_a_newer_version_is_named_before_its_lines_are_judged(tmp_path: Path) -> None:
+    header = '{"event": "sweep", "version": 2, "run_id": "r"}\n'
+    (tmp_path / NAME).write_text(header + '{"event": "paused", "reason": "lunch"}\n')
+    with pytest.raises(LedgerError, match="version 2"):
+        read_ledger(tmp_path)
+
+
+def test_a_folder_without_a_ledger_is_no_sweep(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match=rf"{NAME} does not exist: .* is no sweep's folder"):
+        read_ledger(tmp_path)
+
+
+def test_an_empty_ledger_is_refused(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_text("")
+    with pytest.raises(LedgerError, match=NAME):
+        read_ledger(tmp_path)

@@ -1,0 +1,165 @@
+"""The files of a trial: they come back as they went in, and a crash leaves the old ones."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sweeps.search import trial_folder
+from sweeps.search.trial_folder import SavedEpoch, TrialFolder, write_json, write_whole
+from tokcls.labels.scoring import count, per_sentence
+from tokcls.labels.spans import Span
+from tokcls.model.evaluation import Evaluation
+
+TYPES = ("LOC", "PER")
+GOLD = [(Span(0, 1, "PER"), Span(2, 3, "LOC")), (), (Span(1, 3, "LOC"),)]
+PREDICTED = ((Span(0, 1, "PER"),), (Span(0, 2, "PER"),), (Span(1, 3, "LOC"),))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> TrialFolder:
+    return TrialFolder(tmp_path / "trials" / "t001")
+
+
+@pytest.fixture
+def evaluation() -> Evaluation:
+    counts = count(GOLD, PREDICTED, [4, 2, 3], TYPES)
+    return Evaluation(PREDICTED, counts, per_sentence(GOLD, PREDICTED, TYPES), 0.5)
+
+
+def crash(path: Path) -> None:
+    """Write half of a file and fail."""
+    path.write_bytes(b"half of")
+    raise OSError("no space left on device")
+
+
+def test_a_new_trial_has_neither_a_best_epoch_nor_a_state(folder: TrialFolder) -> None:
+    assert folder.best() is None
+    assert folder.last() is None
+
+
+def test_the_best_epoch_comes_back(folder: TrialFolder, evaluation: Evaluation) -> None:
+    folder.save_best(2, {"val_f1": 0.75}, evaluation, lambda path: path.write_bytes(b"weights"))
+    assert folder.best() == SavedEpoch(2, {"val_f1": 0.75})
+    assert folder.weights.read_bytes() == b"weights"
+    again = TrialFolder(str(folder.folder))
+    assert again.best() == folder.best()
+
+
+def test_a_better_epoch_takes_the_place_of_the_best(
+    folder: TrialFolder, evaluation: Evaluation
+) -> None:
+    for number, f1 in ((1, 0.5), (2, 0.75)):
+        text = f"weights {number}"
+        folder.save_best(number, {"val_f1": f1}, evaluation, lambda path, t=text: path.write_text(t))
+    assert folder.best() == SavedEpoch(2, {"val_f1": 0.75})
+    assert folder.weights.read_text() == "weights 2"
+    assert {path.name for path in (folder.folder / "best").iterdir()} == {
+        "model.safetensors",
+        "predictions.npz",
+        "epoch.json",
+    }
+
+
+def test_the_saved_predictions_are_those_of_the_evaluation(
+    folder: TrialFolder, evaluation: Evaluation
+) -> None:
+    folder.save_best(1, {}, evaluation, lambda path: path.write_bytes(b""))
+    with np.load(folder.predictions) as saved:
+        types = saved["types"].tolist()
+        spans = [
+            [Span(start, end, types[type_]) for at, start, end, type_ in saved["spans"] if at == s]
+            for s in range(len(PREDICTED))
+        ]
+        counts = saved["counts"]
+    assert tuple(types) == TYPES
+    assert spans == [list(sentence) for sentence in PREDICTED]
+    assert counts.dtype == np.int32
+    assert counts.shape == (3, 2, 3)
+    # (tp, fp, fn) of LOC and PER, sentence by sentence
+    assert counts.tolist() == [[[0, 0, 1], [1, 0, 0]], [[0, 0, 0], [0, 1, 0]], [[1, 0, 0], [0] * 3]]
+
+
+def test_predictions_without_a_span_keep_their_shape(folder: TrialFolder) -> None:
+    nothing = Evaluation(((),), count([()], [()], [2], TYPES), per_sentence([()], [()], TYPES), 0.0)
+    folder.save_best(1, {}, nothing, lambda path: path.write_bytes(b""))
+    with np.load(folder.predictions) as saved:
+        assert saved["spans"].shape == (0, 4)
+        assert saved["counts"].shape == (1, 2, 3)
+
+
+def test_the_last_state_comes_back_until_the_trial_is_over(folder: TrialFolder) -> None:
+    folder.save_last(1, {"val_f1": 0.5}, lambda path: path.write_bytes(b"state 1"))
+    folder.save_last(2, {"val_f1": 0.6}, lambda path: path.write_bytes(b"state 2"))
+    assert folder.last() == SavedEpoch(2, {"val_f1": 0.6})
+    assert folder.state.read_bytes() == b"state 2"
+    folder.drop_last()
+    assert folder.last() is None
+    assert list(folder.folder.iterdir()) == []
+    folder.drop_last()
+
+
+def test_a_crash_while_weights_are_written_leaves_the_old_best(
+    folder: TrialFolder, evaluation: Evaluation
+) -> None:
+    folder.save_best(1, {"val_f1": 0.5}, evaluation, lambda path: path.write_bytes(b"old"))
+    with pytest.raises(OSError, match="no space left"):
+        folder.save_best(2, {"val_f1": 0.9}, evaluation, crash)
+    assert folder.best() == SavedEpoch(1, {"val_f1": 0.5})
+    assert folder.weights.read_bytes() == b"old"
+
+
+def test_a_crash_while_a_state_is_written_leaves_the_old_state(folder: TrialFolder) -> None:
+    folder.save_last(1, {"val_f1": 0.5}, lambda path: path.write_bytes(b"old"))
+    with pytest.raises(OSError, match="no space left"):
+        folder.save_last(2, {"val_f1": 0.6}, crash)
+    assert folder.last() == SavedEpoch(1, {"val_f1": 0.5})
+    assert folder.state.read_bytes() == b"old"
+
+
+def test_a_crash_before_the_first_best_is_whole_leaves_none(
+    folder: TrialFolder, evaluation: Evaluation
+) -> None:
+    with pytest.raises(OSError, match="no space left"):
+        folder.save_best(1, {"val_f1": 0.9}, evaluation, crash)
+    assert folder.best() is None
+    assert not folder.weights.exists()
+
+
+def test_a_state_and_its_note_never_speak_of_different_epochs(
+    folder: TrialFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.save_last(1, {"val_f1": 0.5}, lambda path: path.write_bytes(b"state 1"))
+
+    def killed(path: Path, value: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trial_folder, "write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        folder.save_last(2, {"val_f1": 0.6}, lambda path: path.write_bytes(b"state 2"))
+    last = folder.last()
+    assert last is None or folder.state.read_bytes() == f"state {last.number}".encode()
+
+
+def test_a_file_is_on_disk_before_it_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "new" / "file.json"
+    there_at_flush: list[bool] = []
+    flush = os.fsync
+
+    def note(number: int) -> None:
+        there_at_flush.append(path.exists())
+        flush(number)
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_json(path, {"a": [1, 2.5, None]})
+    assert there_at_flush[0] is False
+    assert json.loads(path.read_text()) == {"a": [1, 2.5, None]}
+    write_whole(path, lambda beside: beside.write_text("x"))
+    assert path.read_text() == "x"
+    assert [entry.name for entry in path.parent.iterdir()] == ["file.json"]

@@ -1,0 +1,260 @@
+"""What a sweep needs is found out before it starts; what is missing is said with file, line, key."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import huggingface_hub
+import pytest
+
+from sweeps import preflight as preflight_module
+from sweeps.preflight import local_resources, plan_here, preflight
+from sweeps.space.space import SearchSpace, load_space
+from tests.tiny import tiny_model
+from tokcls.errors import ConfigError, ProblemsError
+
+Load = Callable[..., SearchSpace]
+
+SENTENCE = "Ada B-PER\nsleeps O\n\n"
+TEXT = """\
+data:
+  source: {source}
+model:
+  backbone: {backbone}
+train:
+  learning_rate: 1e-4
+"""
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model("bert", tmp_path_factory.mktemp("backbones") / "bert")
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for split in ("train", "valid", "test"):
+        (folder / f"{split}.txt").write_text(SENTENCE)
+    return folder
+
+
+@pytest.fixture
+def load(tmp_path: Path, bert: Path, corpus: Path) -> Load:
+    """Load a file called s.yaml; what is not given is a folder that is there."""
+
+    def do(*overrides: str, source: str = "", backbone: str = "", added: str = "") -> SearchSpace:
+        path = tmp_path / "s.yaml"
+        text = TEXT.format(source=source or corpus, backbone=backbone or bert)
+        path.write_text(text + added, encoding="utf-8")
+        return load_space(path, overrides)
+
+    return do
+
+
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Hub address at which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+
+
+def machine(monkeypatch: pytest.MonkeyPatch, **resources: float) -> None:
+    found = {"CPU": 4.0, "GPU": 0.0} | resources
+    monkeypatch.setattr(preflight_module, "local_resources", lambda: found)
+
+
+def problem_of(space: SearchSpace) -> str:
+    with pytest.raises(ConfigError) as caught:
+        preflight(space)
+    (problem,) = caught.value.problems
+    return f"{Path(problem.file).name}:{problem.line}: {problem.path}: {problem.message}"
+
+
+def test_folders_that_are_there_are_ready_at_once(load: Load, bert: Path, corpus: Path) -> None:
+    ready = preflight(load())
+    assert ready.backbones[str(bert)].folder == bert.resolve()
+    assert ready.backbones[str(bert)].layers is None
+    assert [len(split) for split in ready.corpus.splits.values()] == [1, 1, 1]
+    assert ready.corpus.types == ("PER",)
+    assert not ready.offline
+    assert ready.space.notes == ()
+
+
+def test_every_backbone_of_a_choice_is_looked_at(load: Load, bert: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    said = problem_of(load(backbone=f"{{choice: [{bert}, {tmp_path / 'empty'}]}}"))
+    assert said.startswith(f"s.yaml:4: model.backbone: backbone '{tmp_path / 'empty'}'")
+    assert "holds no config.json" in said
+
+
+def test_a_missing_backbone_is_said_with_its_line(load: Load) -> None:
+    said = problem_of(load(backbone="./no/such/model"))
+    assert said == "s.yaml:4: model.backbone: folder not found: ./no/such/model"
+
+
+def test_a_missing_corpus_is_said_with_its_line(load: Load) -> None:
+    said = problem_of(load(source="/no/such/corpus"))
+    assert said.startswith("s.yaml:2: data.source: ")
+    assert "/no/such/corpus" in said
+
+
+def test_a_corpus_file_that_is_missing_is_said_with_its_line(load: Load, corpus: Path) -> None:
+    source = f"{{train: {corpus}/train.txt, validation: {corpus}/no.txt}}"
+    said = problem_of(load(source=source))
+    assert said.startswith("s.yaml:2: data.source")
+    assert "no.txt" in said
+
+
+def test_a_wrong_tag_is_said_with_the_line_of_the_corpus(load: Load, corpus: Path) -> None:
+    (corpus / "valid.txt").write_text("Ada X-PER\n\n")
+    with pytest.raises(ProblemsError) as caught:
+        preflight(load())
+    assert "valid.txt:1" in str(caught.value)
+    assert "X-PER" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("gpus_per_worker", "1", "1 asked for, but there is no GPU here"),
+        ("workers_per_trial", "9", "needs 9 CPU"),
+        ("cpus_per_worker", "9.0", "needs 9 CPU"),
+    ],
+)
+def test_what_the_machine_does_not_have_is_said_with_its_line(
+    load: Load, monkeypatch: pytest.MonkeyPatch, key: str, value: str, message: str
+) -> None:
+    machine(monkeypatch)
+    added = f"resources:\n  concurrent_trials: 1\n  {key}: {value}\n"
+    said = problem_of(load(added=added))
+    assert said.startswith(f"s.yaml:9: resources.{key}: ")
+    assert message in said
+
+
+def test_an_override_that_asks_for_too_much_is_named(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(monkeypatch)
+    assert problem_of(load("resources.gpus_per_worker=2")).startswith(
+        "override resources.gpus_per_worker=2:0: "
+    )
+
+
+def test_the_machine_is_looked_at_before_the_hub_is_asked(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(monkeypatch)
+    said = problem_of(load("resources.gpus_per_worker=1", backbone="org/nothing"))
+    assert "no GPU here" in said
+
+
+def test_a_cluster_elsewhere_is_not_judged_by_this_machine(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(monkeypatch)
+    ready = preflight(load("resources.gpus_per_worker=1"), local=False)
+    assert ready.backbones
+
+
+def test_this_machine_s_plan_is_made_of_what_it_has(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(monkeypatch, CPU=6.0, GPU=2.0)
+    plan = plan_here(load())
+    assert (plan.slots, plan.cpus, plan.gpus) == (2, 3.0, 1.0)
+
+
+def test_the_cpus_of_this_machine_are_those_the_process_may_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(preflight_module.os, "sched_getaffinity", lambda _: {0, 3, 5})
+    assert local_resources()["CPU"] == 3.0
+
+
+@pytest.mark.parametrize(("visible", "gpus"), [(None, 4), ("0,2", 2), ("", 0)])
+def test_only_gpus_that_the_process_may_see_are_counted(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, gpus: int
+) -> None:
+    from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager as Nvidia
+
+    monkeypatch.setattr(Nvidia, "get_current_node_num_accelerators", staticmethod(lambda: 4))
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert local_resources()["GPU"] == gpus
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_stand_ins_are_used_and_said_when_the_hub_cannot_be_reached(
+    load: Load, bert: Path, corpus: Path
+) -> None:
+    space = load(
+        f"model.offline={bert}",
+        f"data.offline={corpus}",
+        source="org/some-corpus",
+        backbone="{choice: [org/some-model, org/other-model]}",
+    )
+    ready = preflight(space)
+    assert ready.offline
+    assert ready.space.backbones == (str(bert),)
+    assert ready.space.data.source == str(corpus)
+    assert set(ready.backbones) == {str(bert)}
+    assert len(ready.corpus.train) == 1
+    assert ready.space.trial({}).model.backbone == str(bert)
+    models, source = ready.space.notes
+    assert "OFFLINE" in models
+    assert "org/some-model, org/other-model" in models
+    assert "OFFLINE" in source
+    assert "org/some-corpus" in source
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_without_stand_ins_an_unreachable_hub_is_an_error_at_the_key(load: Load) -> None:
+    said = problem_of(load(backbone="org/some-model"))
+    assert said.startswith("s.yaml:4: model.backbone: the Hub cannot be reached")
+    assert "model.offline" in said
+    said = problem_of(load(source="org/some-corpus"))
+    assert said.startswith("s.yaml:2: data.source: the Hub cannot be reached")
+    assert "data.offline" in said
+
+
+def test_a_hub_id_is_fetched_at_the_commit_that_was_looked_up(
+    load: Load, bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tokcls.hub import Lookup, Resolution
+
+    found = Resolution(("org/m",), lookups=(Lookup("org/m", "reachable", "abc123"),))
+    monkeypatch.setattr(preflight_module, "resolve_backbones", lambda *_: found)
+    asked: list[tuple[str, str | None]] = []
+
+    def find(name: str, *, revision: str | None) -> SimpleNamespace:
+        asked.append((name, revision))
+        return SimpleNamespace(folder=bert)
+
+    monkeypatch.setattr(preflight_module, "find_backbone", find)
+    preflight(load(backbone="org/m"))
+    assert asked == [("org/m", "abc123")]
+
+
+def test_a_check_needs_no_torch() -> None:
+    code = (
+        "import sys\n"
+        "import sweeps.preflight\n"
+        "sweeps.preflight.local_resources()\n"
+        "sys.exit(', '.join(sorted({'torch', 'transformers', 'mlflow'} & set(sys.modules))) or 0)\n"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,105 @@
+"""`python -m sweeps.serve` says at once what it does, refuses early, and ends when told to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from sweeps.serve import _below
+from tests.tokcls.inference.made import free_port, make_bundle, start
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("made"), steps=1)
+
+
+def read_until(process: subprocess.Popen[str], beginning: str) -> list[str]:
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line.rstrip())
+        if line.startswith(beginning):
+            return lines
+    raise AssertionError(f"no line began with {beginning!r}: {lines}")
+
+
+def stop(process: subprocess.Popen[str]) -> float:
+    """Do what Ctrl-C does: interrupt the whole group; give the seconds until it ended."""
+    begun = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=30)
+    return time.monotonic() - begun
+
+
+def alive(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_server_and_every_process_it_started(bundle: Path, tmp_path: Path) -> None:
+    port = free_port()
+    begun = time.monotonic()
+    process = start([str(bundle), "--port", str(port)], tmp_path)
+    first = read_until(process, "looking for")
+    assert time.monotonic() - begun < 5.0, "a generous bound for a busy machine"
+    lines = first + read_until(process, "ready")
+    assert f"http://127.0.0.1:{port}/predict" in lines
+    assert any(line.startswith(f"curl -s http://127.0.0.1:{port}") for line in lines)
+    assert any(line.startswith("starting Ray (7-15 s)") for line in lines)
+    assert "the log of Ray and of the server goes to runs/serve.log" in lines
+    assert (tmp_path / "runs" / "serve.log").stat().st_size > 0
+    below = _below(process.pid)
+    assert len(below) > 5
+    assert stop(process) < 5.0
+    assert process.returncode == 0
+    assert alive(below) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "later"), [("looking", 0.0), ("starting Ray", 2.0)])
+def test_ctrl_c_during_the_start_ends_everything_too(
+    bundle: Path, tmp_path: Path, stage: str, later: float
+) -> None:
+    process = start([str(bundle), "--port", str(free_port())], tmp_path)
+    read_until(process, stage)
+    time.sleep(later)
+    below = _below(process.pid)
+    assert stop(process) < 5.0
+    assert process.returncode == 0
+    assert alive(below) == []
+
+
+def test_a_port_in_use_is_refused_before_anything_starts(bundle: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        process = start([str(bundle), "--port", port], tmp_path)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert f"error: port {port} is in use" in output
+    assert "--port" in output
+    assert "starting" not in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 1, "no MLflow database at mlflow.db"),
+        (["nowhere"], 2, "'nowhere' is not a bundle"),
+        (["--port", "70000"], 2, "Invalid value for '--port'"),
+    ],
+)
+def test_wrong_input_is_said_with_its_exit_code(
+    tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    process = start(arguments, tmp_path)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert message in output
+    assert "Traceback" not in output

@@ -1,0 +1,210 @@
+"""The server over real HTTP: the wire format, its errors, and what it must not do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.serve import _below
+from tests.tokcls.inference.made import RunningServer, free_port
+from tests.tokcls.inference.test_predictor import long_text
+from tokcls.inference.app import PortInUse, check_port
+from tokcls.inference.predictor import Predictor
+from tokcls.inference.request import MAX_BODY
+
+TEXT = "Anna flew from Lisbon to Oslo on Monday ."
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+def call(url: str, body: bytes | None = None, kind: str = "application/json") -> Reply:
+    headers = {} if body is None else {"Content-Type": kind}
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, body, headers), timeout=60
+        ) as answer:
+            return Reply(answer.status, dict(answer.headers), json.load(answer))
+    except urllib.error.HTTPError as error:
+        with error:
+            return Reply(error.code, dict(error.headers), json.load(error))
+
+
+def ask(server: RunningServer, body: object) -> Reply:
+    return call(f"{server.url}/predict", json.dumps(body).encode())
+
+
+@pytest.mark.slow
+def test_the_hugging_face_client_finds_every_entity_of_a_long_text(server: RunningServer) -> None:
+    text = long_text(1000)
+    code = (
+        "import json, sys\n"
+        "from huggingface_hub import InferenceClient\n"
+        f"client = InferenceClient(model='{server.url}/predict')\n"
+        "found = client.token_classification(sys.stdin.read())\n"
+        "print(json.dumps([dict(one) for one in found]))"
+    )
+    # The client goes nowhere but to the server; its offline switch would stop that too.
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"HF_HUB_OFFLINE": "0"},
+    )
+    found = json.loads(done.stdout)
+    assert len(found) > 100
+    for one in found:
+        assert all(one[key] is not None for key in ("entity_group", "word", "start", "end"))
+        assert 0.0 < one["score"] <= 1.0
+        assert text[one["start"] : one["end"]] == one["word"]
+
+
+@pytest.mark.slow
+def test_served_answers_are_those_of_the_predictor(
+    server: RunningServer, predictor: Predictor
+) -> None:
+    texts = [TEXT, "", "Peter van Dam met \U0001f600 Ingrid .", long_text(200)]
+    answers = ask(server, {"inputs": texts}).body
+    for found, expected in zip(answers, predictor.predict_texts(texts), strict=True):
+        assert [(e["entity_group"], e["word"], e["start"], e["end"]) for e in found] == [
+            (one.entity_group, one.word, one.start, one.end) for one in expected
+        ]
+    assert ask(server, {"inputs": ""}).body == []
+    assert ask(server, {"inputs": []}).body == []
+    words = ask(server, {"words": [TEXT.split()]}).body
+    assert [one["start"] for one in words[0]] == [0, 3, 5]
+    root = call(f"{server.url}/", json.dumps({"inputs": TEXT}).encode())
+    assert [one["word"] for one in root.body] == ["Anna", "Lisbon", "Oslo"]
+
+
+@pytest.mark.slow
+def test_requests_at_the_same_time_get_their_own_answers(server: RunningServer) -> None:
+    names = ["Anna", "Rafael", "Ingrid", "Tomas"] * 25
+
+    def words(name: str) -> list[str]:
+        return [one["word"] for one in ask(server, {"inputs": f"{name} flew to Oslo ."}).body]
+
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(words, names)) == [[name, "Oslo"] for name in names]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("path", "body", "kind", "status"),
+    [
+        ("/predict", b"{nope", "application/json", 400),
+        ("/predict", b"", "application/json", 400),
+        ("/predict", b"\xff\xfe", "application/json", 400),
+        ("/predict", b'{"inputs": NaN}', "application/json", 400),
+        ("/predict", b'{"inputs": "\\ud800"}', "application/json", 400),
+        ("/predict", b'{"inputs": "a", "parameters": {"x": 1}}', "application/json", 400),
+        ("/predict", b'{"inputs": "a"}', "text/plain", 415),
+        ("/predict", b'"' + b"x" * MAX_BODY + b'"', "application/json", 413),
+        ("/predict", None, "", 405),
+        ("/model", b"{}", "application/json", 405),
+        ("/nowhere", None, "", 404),
+        ("/predict/", b'{"inputs": "a"}', "application/json", 404),
+    ],
+)
+def test_every_refusal_is_an_error_text_in_json(
+    server: RunningServer, path: str, body: bytes | None, kind: str, status: int
+) -> None:
+    reply = call(server.url + path, body, kind)
+    assert reply.status == status
+    assert list(reply.body) == ["error"]
+    assert len(reply.body["error"]) > 20
+
+
+@pytest.mark.slow
+def test_the_server_says_what_it_serves(server: RunningServer) -> None:
+    assert call(f"{server.url}/healthz").body == {"status": "ok"}
+    model = call(f"{server.url}/model").body
+    assert model["name"] == "bundle"
+    assert re.fullmatch("[0-9a-f]{12}", model["version"])
+    assert (model["scheme"], model["types"]) == ("BIOES", ["LOC", "ORG", "PER"])
+    assert (model["receipt"], model["metrics"]) == ({"seed": 13}, {"val_f1": 0.5})
+    paths = call(f"{server.url}/openapi.json").body["paths"]
+    assert set(paths) == {"/", "/predict", "/healthz", "/model"}
+
+
+@pytest.mark.slow
+def test_no_process_of_the_server_loads_torch(server: RunningServer) -> None:
+    maps = {child: Path(f"/proc/{child}/maps") for child in _below(server.pid)}
+    replicas = [
+        child for child in maps if b"ServeReplica" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+    assert len(replicas) == 1
+    text = maps[replicas[0]].read_text()
+    assert "onnxruntime" in text
+    assert "libtorch" not in text
+
+
+@pytest.mark.slow
+def test_the_log_holds_no_text_of_a_user(server: RunningServer) -> None:
+    secret = "Xanthippe Quillfeather"
+    ask(server, {"inputs": f"{secret} flew to Oslo ."})
+    ask(server, {"inputs": [f"{secret}", 7]})
+    call(f"{server.url}/predict", f'{{"inputs": "{secret}'.encode())
+    assert "Quillfeather" not in server.log.read_text()
+
+
+@pytest.mark.slow
+def test_a_port_that_another_server_uses_is_refused(server: RunningServer, bundle: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sweeps.serve", str(bundle), "--port", str(server.port)],
+        cwd=server.log.parent.parent,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert f"port {server.port} is in use" in done.stderr
+    assert "--port" in done.stderr
+    assert call(f"{server.url}/healthz").status == 200
+
+
+@pytest.mark.parametrize("option", [None, socket.SO_REUSEADDR, socket.SO_REUSEPORT])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_port_with_a_listener_is_refused(option: int | None, host: str) -> None:
+    with socket.socket() as listener:
+        if option is not None:
+            listener.setsockopt(socket.SOL_SOCKET, option, 1)
+        listener.bind((host, 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        with pytest.raises(PortInUse, match=rf"port {port} is in use .*--port"):
+            check_port("127.0.0.1", port)
+
+
+def test_a_port_whose_connections_were_just_closed_is_free() -> None:
+    port = free_port()
+    with (
+        socket.create_server(("127.0.0.1", port)) as listener,
+        socket.create_connection(("127.0.0.1", port)) as client,
+    ):
+        served, _ = listener.accept()
+        served.close()
+        client.recv(1)
+    check_port("127.0.0.1", port)
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(PortInUse, match=r"not usable on 192\.0\.2\.77"):
+        check_port("192.0.2.77", free_port())

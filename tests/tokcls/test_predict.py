@@ -1,0 +1,80 @@
+"""The command line prints what the server would answer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tokcls.inference.made import make_bundle
+
+TEXT = "Anna flew from Lisbon to Oslo on Monday ."
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("made"))
+
+
+def run(
+    *arguments: str, stdin: bytes = b"", folder: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "tokcls.predict", *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, cwd=folder, timeout=60)
+
+
+def test_a_line_per_entity_says_type_score_place_and_word(bundle: Path) -> None:
+    done = run("--model", str(bundle), TEXT, "", "Ingrid met Tomas .")
+    assert done.returncode == 0
+    rows = [line.split() for line in done.stdout.decode().splitlines()]
+    assert [(row[0], row[1], row[3], row[4]) for row in rows] == [
+        ("1", "PER", "0-4", "Anna"),
+        ("1", "LOC", "15-21", "Lisbon"),
+        ("1", "LOC", "25-29", "Oslo"),
+        ("3", "PER", "0-6", "Ingrid"),
+        ("3", "PER", "11-16", "Tomas"),
+    ]
+    assert done.stderr.decode().startswith(f"loading {bundle}")
+
+
+def test_json_gives_one_list_per_line_of_stdin(bundle: Path) -> None:
+    done = run("--model", str(bundle), "--json", "-", stdin=f"{TEXT}\r\n\nOslo".encode())
+    assert done.returncode == 0
+    lists = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [len(each) for each in lists][:2] == [3, 0]
+    assert len(lists) == 3
+    assert all(TEXT[one["start"] : one["end"]] == one["word"] for one in lists[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "code", "message"),
+    [
+        (("--model", "nowhere", "x"), b"", 2, "'nowhere' is not a bundle"),
+        (("x",), b"", 1, "no MLflow database"),
+        (("--model", "{bundle}", "-"), b"ok\n\xff\n", 2, "stdin, line 2: not UTF-8"),
+        (("--unknown",), b"", 2, "No such option"),
+    ],
+)
+def test_wrong_input_is_said_with_its_exit_code(
+    bundle: Path, tmp_path: Path, arguments: tuple[str, ...], stdin: bytes, code: int, message: str
+) -> None:
+    filled = [each.replace("{bundle}", str(bundle)) for each in arguments]
+    done = run(*filled, stdin=stdin, folder=tmp_path)
+    assert done.returncode == code
+    assert message in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_predicting_loads_neither_torch_nor_ray_nor_mlflow(bundle: Path) -> None:
+    code = (
+        "import sys\nfrom tokcls.inference.predictor import Predictor\n"
+        f"Predictor.from_bundle({str(bundle)!r}).predict_texts(['a'])\n"
+        "heavy = {'torch', 'transformers', 'ray', 'mlflow', 'sentence_transformers'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
