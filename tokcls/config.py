@@ -94,7 +94,8 @@ class TrainConfig(Section):
         default=1.0, description="largest norm of the gradient"
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        default="auto", description="arithmetic; auto: bf16 where the GPU or CPU computes in it, else fp32"
+        default="auto",
+        description="arithmetic; auto: bf16 where the GPU or CPU computes in it, else fp32",
     )
     seed: Annotated[int, Field(ge=0)] = Field(
         default=13, description="of weights, batches and dropout"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from tokcls.model.backbones import Backbone
 
 TRIAL, RESUMED_AT, VALUES = "trial", "resumed_at", "values"  # what the searcher gives Tune
 METRICS = "metrics"  # where a result keeps all that the workers measured
-RESTARTS = 3  # of one worker group, before the slot builds another
+RESTARTS = 3  # of one worker group by Ray Train, before the slot builds another
+ATTEMPTS = 1  # of a trial in such another group, before it counts as failed
 POLL_SECONDS = 1.0
 
 
@@ -73,6 +74,8 @@ class Slot(tune.Trainable):
         self._materials = materials
         self._trial = config
         self._epoch: int | None = None
+        self._reported: int = config[RESUMED_AT]
+        self._attempts = 0
         self._start_group()
 
     def _start_group(self) -> None:
@@ -104,26 +107,36 @@ class Slot(tune.Trainable):
         except Exception as error:  # carried to step(), which makes it the trial's result
             self._error = error
 
+    def _assign(self) -> None:
+        """Hand the trial to the workers, to new ones if their group has ended."""
+        if not self._group.is_alive():
+            ray.kill(self._mailbox)
+            self._start_group()
+        assignment = self._materials.assignment(self._trial)
+        ray.get(self._mailbox.assign.remote(replace(assignment, reported=self._reported)))
+
     def step(self) -> dict[str, Any]:
         if self._epoch is None:
-            if not self._group.is_alive():
-                self._start_group()
-            assignment = self._materials.assignment(self._trial)
-            ray.get(self._mailbox.assign.remote(assignment))
+            self._attempts = 0
+            self._assign()
         else:
             ray.get(self._mailbox.decide.remote(self._epoch, Verdict.CONTINUE))
         return self._result(self._next_event())
 
     def _next_event(self) -> Any:
-        """Wait for the workers; a group that ended instead is a failure of the trial."""
+        """Wait for the workers; what ends group after group is a failure of the trial."""
         reference = self._mailbox.next_event.remote()
         while True:
             ready, _ = ray.wait([reference], timeout=POLL_SECONDS)
             if ready:
                 return ray.get(reference)
             if not self._group.is_alive():
-                reason = str(self._error).strip().splitlines() if self._error else []
-                return Failure(f"worker group ended: {reason[-1] if reason else 'no reason given'}")
+                self._attempts += 1
+                if self._attempts > ATTEMPTS:
+                    reason = str(self._error).strip().splitlines() if self._error else []
+                    return Failure(f"worker group ended: {(reason or ['no reason given'])[-1]}")
+                self._assign()
+                reference = self._mailbox.next_event.remote()
 
     def _result(self, event: Event) -> dict[str, Any]:
         if isinstance(event, Failure):
@@ -131,7 +144,7 @@ class Slot(tune.Trainable):
             return {"failed": event.reason, "done": True}
         space = self._materials.space
         metric = space.sweep.search.metric
-        self._epoch = event.number
+        self._epoch = self._reported = event.number
         final = event.number == space.trial(self._trial[VALUES]).train.epochs
         if final:
             self._end_trial()
@@ -149,7 +162,7 @@ class Slot(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._end_trial()
-        self._trial = new_config
+        self._trial, self._reported = new_config, new_config[RESUMED_AT]
         return True
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:

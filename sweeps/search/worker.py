@@ -109,7 +109,6 @@ def _trainer(config: Any, callback: pl.Callback) -> pl.Trainer:
             accelerator="gpu" if on_gpu else "cpu",
             devices="auto",
             precision=lightning_precision(config.train.precision),
-            gradient_clip_val=config.train.clip,
             strategy=ray_lightning.RayDDPStrategy(),  # type: ignore[no-untyped-call]
             plugins=[ray_lightning.RayLightningEnvironment()],  # type: ignore[no-untyped-call]
             callbacks=[callback],

@@ -144,6 +144,10 @@ class TokenClassifier(pl.LightningModule):
         losses, self._losses = self._losses, []
         return float(torch.stack(losses).mean()) if losses else float("nan")
 
+    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
+        """Clip here: Lightning refuses to clip for a fused optimizer, as if it were scaling."""
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.train.clip)
+
     def configure_optimizers(self) -> Any:
         train = self.config.train
         optimizer = torch.optim.AdamW(

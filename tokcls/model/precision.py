@@ -1,4 +1,4 @@
-"""Which arithmetic a device is good at. On CPUs with bf16 instructions it is about twice as fast."""
+"""Which arithmetic a device is good at; with bf16 instructions a CPU is about twice as fast."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CPU_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 
 
 def lightning_precision(setting: str) -> Lightning:
-    """Translate `train.precision` for Lightning; `auto` is bf16 where this device computes in it."""
+    """Translate `train.precision` for Lightning; `auto`: bf16 where this device computes in it."""
     if setting == "fp32" or (setting == "auto" and not _computes_bf16()):
         return "32-true"
     return "bf16-mixed"
