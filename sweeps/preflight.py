@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sweeps.errors import ResourceError
@@ -77,7 +78,16 @@ def local_resources() -> dict[str, float]:
 
 def _resolve_source(space: SearchSpace) -> Resolution | None:
     source = space.data.source
-    return resolve_source(source, space.data.offline) if isinstance(source, str) else None
+    if isinstance(source, str):
+        return resolve_source(source, space.data.offline)
+    problems = [
+        space.places.problem(("data", "source", split), f"no such file: {file}")
+        for split, file in source.model_dump().items()
+        if file is not None and not Path(file).expanduser().is_file()
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return None
 
 
 def _find(name: str, revision: str | None) -> Backbone:

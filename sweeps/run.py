@@ -102,6 +102,10 @@ def _run(
     from sweeps.outcome.report import report
     from sweeps.sweep import Interrupted, run_sweep
 
+    if serve:
+        from tokcls.inference.app import check_port
+
+        check_port("127.0.0.1", 8000)  # known now, rather than when the sweep is done
     try:
         outcome = run_sweep(space, stages, terminal, resume=resume, address=address)
     except Interrupted as interrupted:

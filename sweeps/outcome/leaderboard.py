@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from sweeps.search.events import State, Trial
 from sweeps.search.progress import shown_values
@@ -45,7 +46,7 @@ class Leaderboard:
         table.add_column("state")
         table.add_column("params", overflow="fold")
         for place, trial in enumerate(self.trials, 1):
-            table.add_row(str(place), *self._row(trial))
+            table.add_row(str(place), *map(Text, self._row(trial)))
         return table
 
     def _row(self, trial: Trial) -> list[str]:

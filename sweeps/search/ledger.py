@@ -94,7 +94,7 @@ def read_ledger(folder: Path) -> History:
     path = folder / NAME
     if not path.is_file():
         raise LedgerError(f"{path} does not exist: {folder} is no sweep's folder")
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = path.read_bytes().split(b"\n")
     trials: dict[str, Trial] = {}
     header: dict[str, Any] = {}
     done = False
@@ -103,17 +103,22 @@ def read_ledger(folder: Path) -> History:
             event = json.loads(line)
             if event["event"] == "sweep":
                 header = event
+                _check_version(path, header)
             elif event["event"] == "done":
                 done = True
             else:
                 _apply(event, trials)
         except (ValueError, KeyError, TypeError) as error:
             raise LedgerError(f"{path}:{number}: not a ledger's line ({error!r})") from error
+    _check_version(path, header)
+    return History(folder, header, list(trials.values()), done)
+
+
+def _check_version(path: Path, header: dict[str, Any]) -> None:
     if header.get("version") != VERSION:
         raise LedgerError(
             f"{path}: version {header.get('version')!r}, this program reads version {VERSION}"
         )
-    return History(folder, header, list(trials.values()), done)
 
 
 def _apply(event: dict[str, Any], trials: dict[str, Trial]) -> None:

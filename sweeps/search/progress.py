@@ -76,7 +76,7 @@ class Progress:
 
     def _line(self, text: str) -> None:
         if not self._console.is_terminal:
-            self._console.print(text, highlight=False, soft_wrap=True)
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _summary(self) -> str:
         states = [trial.state for trial in self._trials.values()]
@@ -98,7 +98,7 @@ class Progress:
     def _best(self) -> tuple[float, str] | None:
         bests = [(trial.best(self._metric), trial.trial_id) for trial in self._trials.values()]
         scores = [(best.metrics[self._metric], name) for best, name in bests if best]
-        return max(scores, default=None)
+        return max(scores, key=lambda score: score[0], default=None)
 
     def _seconds_left(self) -> float | None:
         """Extrapolate from the trials that this session brought to their end."""
@@ -113,7 +113,7 @@ class Progress:
         for name, justify in COLUMNS.items():
             table.add_column(name, justify=justify, no_wrap=name != "params")
         for trial in list(self._trials.values())[-MOST_ROWS:]:
-            table.add_row(*self._row(trial), style=STYLES[trial.state])
+            table.add_row(*map(Text, self._row(trial)), style=STYLES[trial.state])
         if not self._trials:
             return Group(Text(f"waiting for {self._slots} slot(s) to start (15 to 40 s) ..."))
         return Group(table, Text(self._summary()))

@@ -51,7 +51,7 @@ def plan_slots(config: ResourcesConfig, cluster: Mapping[str, float]) -> SlotPla
     workers = config.workers_per_trial
     gpu_share = _gpu_share(config, gpus)
     cpu_share = _cpu_share(config, cpus, gpus, gpu_share)
-    room = cpus // (cpu_share * workers)
+    room = (cpus + 1e-9) // (cpu_share * workers)
     if gpu_share:
         room = min(room, (gpus + 1e-9) // (gpu_share * workers))
     if room < 1:
@@ -59,11 +59,18 @@ def plan_slots(config: ResourcesConfig, cluster: Mapping[str, float]) -> SlotPla
             f"a trial of {workers} worker(s) with {cpu_share:g} CPU and {gpu_share:g} GPU each "
             f"needs {workers * cpu_share:g} CPU and {workers * gpu_share:g} GPU, but there are "
             f"{cpus:g} CPU and {gpus:g} GPU; lower workers_per_trial or the shares",
-            key="workers_per_trial",
+            key=_too_much(cpus, cpu_share, gpus, gpu_share),
         )
     wanted = config.concurrent_trials
     slots = int(room) if wanted == "auto" else min(int(wanted), int(room))
     return SlotPlan(workers=workers, cpus=cpu_share, gpus=gpu_share, slots=slots)
+
+
+def _too_much(cpus: float, cpu_share: float, gpus: float, gpu_share: float) -> str:
+    """Name the key to blame: a share that one worker alone cannot have, else their number."""
+    if gpu_share > gpus:
+        return "gpus_per_worker"
+    return "cpus_per_worker" if cpu_share > cpus else "workers_per_trial"
 
 
 def _gpu_share(config: ResourcesConfig, gpus: float) -> float:

@@ -60,12 +60,15 @@ class SpaceSearcher(Searcher):
         self._total = space.trials
         self._distributions = {key: distribution(verb) for key, verb in space.parameters.items()}
         self._study = optuna.create_study(
-            direction="maximize", sampler=SAMPLERS[search.algorithm](space.seed, self._total)
+            direction="maximize",
+            sampler=SAMPLERS[search.algorithm](space.seed + len(past), self._total),
         )
-        self._live: dict[str, optuna.trial.Trial | None] = {}
+        self._live: dict[str, optuna.trial.Trial] = {}
         self._given = len(past)
         self._waiting = [trial for trial in past if not trial.over]
         self._recall(trial for trial in past if trial.over)
+        for trial in self._waiting:  # before the points of a grid: what is asked for first
+            self._study.enqueue_trial(dict(trial.values))
         if search.algorithm == "grid":
             self._enqueue_grid(past)
 
@@ -96,16 +99,20 @@ class SpaceSearcher(Searcher):
         if len(self._live) >= self._at_once:
             return None
         if self._waiting:
-            waiting = self._waiting.pop(0)
-            self._live[trial_id] = None
-            reported = waiting.last.number if waiting.last else 0
-            return self._trial(waiting.trial_id, dict(waiting.values), reported)
+            return self._resume(trial_id, self._waiting.pop(0))
         if self._given >= self._total:
             return Searcher.FINISHED
         drawn = self._study.ask(self._distributions)
         self._live[trial_id] = drawn
         self._given += 1
         return self._trial(f"t{self._given:03d}", dict(drawn.params), 0)
+
+    def _resume(self, trial_id: str, waiting: Trial) -> dict[str, Any]:
+        drawn = self._live[trial_id] = self._study.ask(self._distributions)
+        for epoch in waiting.epochs:
+            drawn.report(epoch.metrics[self._space.sweep.search.metric], epoch.number)
+        reported = waiting.last.number if waiting.last else 0
+        return self._trial(waiting.trial_id, dict(waiting.values), reported)
 
     @staticmethod
     def _trial(trial_id: str, values: dict[str, Any], reported: int) -> dict[str, Any]:
@@ -123,7 +130,10 @@ class SpaceSearcher(Searcher):
         drawn = self._live.pop(trial_id, None)
         if drawn is None:
             return
-        seen = self._study.get_trials(deepcopy=False)[drawn.number].intermediate_values.values()
+        known = self._study.get_trials(deepcopy=False)[drawn.number].intermediate_values
+        seen = list(known.values())
+        if result and self.metric in result:  # Tune shows a trial's last result here only
+            seen.append(result[self.metric])
         if seen and not error:
             self._study.tell(drawn, max(seen))
         else:

@@ -43,7 +43,7 @@ class Tracker:
         """Open the store and find or make the experiment; raise RegistryError if that fails."""
         for name in ("alembic", "mlflow.store.db.utils"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        from mlflow.exceptions import MlflowException
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         from mlflow.tracking import MlflowClient
 
         self.uri = uri
@@ -54,7 +54,7 @@ class Tracker:
             self.experiment_id: str = (
                 found.experiment_id if found else self._client.create_experiment(experiment)
             )
-        except (MlflowException, OSError) as error:
+        except Exception as error:  # a store raises what its driver raises
             raise RegistryError(f"MLflow at {uri} cannot be used: {_first_line(error)}") from error
         self.run_id = ""
         self._children: dict[str, str] = {}
@@ -118,7 +118,7 @@ class Tracker:
 
     def _open(self, name: str, run_id: str, tags: Mapping[str, str]) -> str:
         if run_id:
-            self._guard(self._client.set_terminated, run_id, "RUNNING")
+            self._guard(self._client.update_run, run_id, status="RUNNING")
             return run_id
         run = self._guard(
             self._client.create_run, self.experiment_id, tags=dict(tags), run_name=name

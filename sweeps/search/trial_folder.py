@@ -78,7 +78,12 @@ class TrialFolder:
         self, number: int, metrics: dict[str, float], save_state: Callable[[Path], object]
     ) -> None:
         """Keep the full state after an epoch."""
-        write_whole(self.state, save_state)
+
+        def write(path: Path) -> None:
+            save_state(path)
+            (self.folder / "last.json").unlink(missing_ok=True)  # it speaks of the old state
+
+        write_whole(self.state, write)
         write_json(self.folder / "last.json", {"number": number, "metrics": metrics})
 
     def drop_last(self) -> None:

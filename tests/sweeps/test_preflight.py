@@ -1,7 +1,8 @@
-"""What a sweep needs is found out before it starts; what is missing is said with file, line, key."""
+"""What a sweep needs is found out before it starts; what is missing is said with its place."""
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -178,7 +179,7 @@ def test_this_machine_s_plan_is_made_of_what_it_has(
 def test_the_cpus_of_this_machine_are_those_the_process_may_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(preflight_module.os, "sched_getaffinity", lambda _: {0, 3, 5})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5})
     assert local_resources()["CPU"] == 3.0
 
 

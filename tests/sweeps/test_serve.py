@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.serve import _below
+from sweeps.stop import _below
 from tests.tokcls.inference.made import free_port, make_bundle, start
 
 

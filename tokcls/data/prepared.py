@@ -8,23 +8,37 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from tokcls.data.corpus import Corpus, Sentence
+from tokcls.data.parts import parts_of, to_parts
 from tokcls.data.windows import Encoded, Tokenizing, Windows, cut, encode
 from tokcls.labels.spans import Span
 
 
 @dataclass(frozen=True)
 class PreparedSplit:
-    """One split: its sub-words, its windows, and its untouched gold spans by sentence."""
+    """One split: sub-words and windows of its words' parts, and its untouched gold spans.
+
+    `encoded` counts parts where it says words; `word` (int32, one a part, all sentences end to end)
+    is the word that each part belongs to, and `lengths` are words per sentence.
+    """
 
     encoded: Encoded
     windows: Windows
     gold: tuple[tuple[Span, ...], ...]
+    word: npt.NDArray[np.int32]
+    lengths: tuple[int, ...]
 
-    @property
-    def lengths(self) -> list[int]:
-        """Words per sentence."""
-        return [int(count) for count in self.encoded.words]
+    def word_of(self, sentence: int) -> npt.NDArray[np.int32]:
+        """The words of one sentence's parts."""
+        begin, end = self.encoded.word_offsets[sentence : sentence + 2]
+        return self.word[begin:end]
+
+    def gold_parts(self, sentence: int) -> list[Span]:
+        """One sentence's gold spans, over its parts."""
+        return to_parts(self.gold[sentence], self.word_of(sentence))
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,14 @@ def prepare(corpus: Corpus, tokenizing: Tokenizing, *, stride: int) -> Prepared:
 def _prepare_split(
     sentences: Sequence[Sentence], tokenizing: Tokenizing, stride: int
 ) -> PreparedSplit:
-    encoded = encode([sentence.words for sentence in sentences], tokenizing)
-    windows = cut(encoded, room=tokenizing.room, stride=stride)
-    return PreparedSplit(encoded, windows, tuple(sentence.spans for sentence in sentences))
+    parts = [parts_of(sentence.words) for sentence in sentences]
+    encoded = encode([each.texts for each in parts], tokenizing)
+    return PreparedSplit(
+        encoded=encoded,
+        windows=cut(encoded, room=tokenizing.room, stride=stride),
+        gold=tuple(sentence.spans for sentence in sentences),
+        word=np.concatenate([each.word for each in parts], dtype=np.int32, casting="unsafe")
+        if parts
+        else np.empty(0, np.int32),
+        lengths=tuple(len(sentence.words) for sentence in sentences),
+    )

@@ -16,14 +16,16 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from tokcls.data.batches import Padded, ordered_batches, pad
+from tokcls.data.parts import parts_of, to_words
 from tokcls.data.windows import cut, encode, tokenizing
 from tokcls.data.word_scores import WordScores
+from tokcls.data.words import check_characters, split
 from tokcls.errors import BundleError
 from tokcls.inference.bundle import Manifest, read_manifest
 from tokcls.inference.engines import Onnx
-from tokcls.inference.words import check_characters, split
 from tokcls.labels.decoding import decode_tags
 from tokcls.labels.schemes import SCHEMES
+from tokcls.labels.spans import Span
 
 TOKENS_PER_BATCH = 4096
 """padded sub-words that go through the engine at once: bounds the memory of any call"""
@@ -143,15 +145,18 @@ class Predictor:
         for number, words in enumerate(sentences):
             for at, word in enumerate(words):
                 check_characters(word, name=f"words[{number}][{at}]")
-        return [
-            [
-                Entity(
-                    one.type, " ".join(words[one.start : one.end]), one.start, one.end, one.score
-                )
-                for one in spans
-            ]
-            for words, spans in zip(sentences, self._find(sentences), strict=True)
-        ]
+        parts = [parts_of(words) for words in sentences]
+        found = self._find([each.texts for each in parts])
+        answers = []
+        for words, each, spans in zip(sentences, parts, found, strict=True):
+            scores = {Span(one.start, one.end, one.type): one.score for one in spans}
+            answers.append(
+                [
+                    Entity(kind, " ".join(words[start:end]), start, end, scores[over_parts])
+                    for over_parts, (start, end, kind) in to_words(list(scores), each.word).items()
+                ]
+            )
+        return answers
 
     def _find(self, sentences: Sequence[Sequence[str]]) -> list[list[_Found]]:
         scores = self._score(sentences)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from tokcls.data.words import check_characters
 from tokcls.errors import InputError
 from tokcls.inference.predictor import Entity, Predictor
-from tokcls.inference.words import check_characters
 
 MAX_BODY = 2_000_000
 """bytes of a request's body"""

@@ -92,8 +92,9 @@ def _check(name: str, folder: Path) -> None:
     if not config.is_file():
         raise BackboneError(f"backbone {name!r}: {folder} holds no config.json")
     try:
-        json.loads(config.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+        if "model_type" not in dict(json.loads(config.read_text(encoding="utf-8"))):
+            raise ValueError("it names no model_type")
+    except (ValueError, TypeError, OSError) as error:
         raise BackboneError(f"backbone {name!r}: {config} cannot be read: {error}") from error
     if not any(folder.glob("*.safetensors")):
         raise BackboneError(

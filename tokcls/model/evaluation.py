@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tokcls.data.parts import to_words
 from tokcls.data.prepared import PreparedSplit
 from tokcls.errors import TokclsError
 from tokcls.labels.decoding import decode_tags
@@ -23,7 +24,7 @@ Spans = tuple[Span, ...]
 
 
 @dataclass(frozen=True)
-class Part:
+class Share:
     """One rank's share of a split: sentences by index, their predicted spans, their summed loss."""
 
     sentences: NDArray[np.int64]
@@ -58,53 +59,59 @@ class Evaluation:
         return values
 
 
-def decode_part(
+def decode_share(
     split: PreparedSplit,
     sentences: NDArray[np.int64],
     scores: Sequence[NDArray[np.float32]],
     schema: LabelSchema,
     *,
     decoding: str,
-) -> Part:
-    """Decode the log-probabilities (float32[words, tags] each) of some sentences of a split."""
+) -> Share:
+    """Decode the log-probabilities (float32[parts, tags] each) of some sentences of a split.
+
+    The loss is that of each word's first part.
+    """
     scheme = SCHEMES[schema.scheme]
     transitions = scheme.transitions(schema.tags) if decoding == "viterbi" else None
     tags = decode_tags(scores, transitions)
-    loss = 0.0
-    for sentence, rows in zip(sentences, scores, strict=True):
-        gold = schema.encode_ids(split.gold[sentence], len(rows))
-        loss -= float(rows[np.arange(len(rows)), gold].sum(dtype=np.float64))
-    return Part(
+    loss, spans = 0.0, []
+    for sentence, rows, ids in zip(sentences, scores, tags, strict=True):
+        word = split.word_of(sentence)
+        gold = schema.encode_ids(split.gold_parts(sentence), len(rows))
+        first = np.flatnonzero(np.diff(word, prepend=-1))
+        loss -= float(rows[first, gold[first]].sum(dtype=np.float64))
+        spans.append(tuple(to_words(schema.decode_ids(ids), word).values()))
+    return Share(
         sentences=sentences,
-        spans=tuple(tuple(schema.decode_ids(ids)) for ids in tags),
+        spans=tuple(spans),
         loss=loss,
-        words=sum(len(rows) for rows in scores),
+        words=sum(split.lengths[sentence] for sentence in sentences),
     )
 
 
-def evaluate(split: PreparedSplit, parts: Sequence[Part], types: tuple[str, ...]) -> Evaluation:
-    """Join all ranks' parts and score them as spans against the gold of the file.
+def evaluate(split: PreparedSplit, shares: Sequence[Share], types: tuple[str, ...]) -> Evaluation:
+    """Join all ranks' shares and score them as spans against the gold of the file.
 
     Raises TokclsError if a sentence was not decided exactly once, or a gold span was not scored.
     """
-    order = np.concatenate([part.sentences for part in parts])
+    order = np.concatenate([share.sentences for share in shares])
     if not np.array_equal(np.sort(order), np.arange(len(split.gold))):
         raise TokclsError(
             f"{len(split.gold)} sentences must each be predicted once, "
             f"got {len(order)} predictions for {len(np.unique(order))} of them"
         )
     spans: list[Spans] = [()] * len(split.gold)
-    for part in parts:
-        for sentence, predicted in zip(part.sentences, part.spans, strict=True):
+    for share in shares:
+        for sentence, predicted in zip(share.sentences, share.spans, strict=True):
             spans[int(sentence)] = predicted
     counts = count(split.gold, spans, split.lengths, types)
     scored, given = int((counts.tp + counts.fn).sum()), sum(map(len, split.gold))
     if scored != given:
         raise TokclsError(f"every gold span must be scored: the file has {given}, scored {scored}")
-    words = sum(part.words for part in parts)
+    words = sum(share.words for share in shares)
     return Evaluation(
         spans=tuple(spans),
         counts=counts,
         per_sentence=per_sentence(split.gold, spans, types),
-        loss=sum(part.loss for part in parts) / max(words, 1),
+        loss=sum(share.loss for share in shares) / max(words, 1),
     )

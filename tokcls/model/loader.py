@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from transformers import (
     AutoConfig,
@@ -61,7 +62,7 @@ def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerFast:
     try:
         with quiet_transformers():
             tokenizer: Any = AutoTokenizer.from_pretrained(backbone.folder)
-            if _wants_prefix_space(tokenizer):
+            if getattr(tokenizer, "is_fast", False) and _wants_prefix_space(tokenizer):
                 tokenizer = AutoTokenizer.from_pretrained(backbone.folder, add_prefix_space=True)
     except (OSError, ValueError, ImportError) as error:
         raise BackboneError(
@@ -71,6 +72,10 @@ def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerFast:
         raise BackboneError(
             f"backbone {backbone.name!r} has only a slow tokenizer, which cannot say which word a "
             "sub-word belongs to; choose a backbone with a tokenizer.json"
+        )
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise BackboneError(
+            f"backbone {backbone.name!r} has no tokenizer: {backbone.folder} holds no vocabulary"
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
@@ -116,8 +121,8 @@ def tokenizing_of(
 
 def position_limit(backbone: Backbone) -> int:
     """Count the positions a network can tell apart (RoBERTa has 514 rows for 512 of them)."""
-    config = AutoConfig.from_pretrained(backbone.folder)
-    with torch.device("meta"), quiet_transformers():
+    with _usable(backbone), torch.device("meta"), quiet_transformers():
+        config = AutoConfig.from_pretrained(backbone.folder)
         network: Any = AutoModelForTokenClassification.from_config(config)  # type: ignore[no-untyped-call]
     tables = [
         module
@@ -138,23 +143,42 @@ def load_model(
 ) -> PreTrainedModel:
     """Load the backbone with a fresh head of one output per tag of `schema`."""
     names = SCHEMES[schema.scheme].pipeline_names(schema.tags)
+    with _usable(backbone), quiet_transformers():
+        config = AutoConfig.from_pretrained(backbone.folder)
+        _configure(config, backbone.layers, dropout, pad_id)
+        config.id2label = dict(enumerate(names))
+        config.label2id = {name: names.index(name) for name in names}
+        network: PreTrainedModel
+        network, loaded = AutoModelForTokenClassification.from_pretrained(
+            backbone.folder,
+            config=config,
+            use_safetensors=True,
+            # On CPUs the fused kernel's backward pass takes twice the time of the plain one.
+            attn_implementation="sdpa" if torch.cuda.is_available() else "eager",
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+        absent = {*loaded["missing_keys"], *(key for key, *_ in loaded["mismatched_keys"])}
+        body = sorted(key for key in absent if key.startswith(f"{network.base_model_prefix}."))
+        if body:
+            raise ValueError(f"its weights lack, or have in another shape: {', '.join(body[:3])}")
+        # from_pretrained() gives a network that scores, and Lightning leaves modes as they are.
+        network.train()
+        return network
+
+
+@contextmanager
+def _usable(backbone: Backbone) -> Iterator[None]:
     try:
-        with quiet_transformers():
-            config = AutoConfig.from_pretrained(backbone.folder)
-            _configure(config, backbone.layers, dropout, pad_id)
-            config.id2label = dict(enumerate(names))
-            config.label2id = {name: names.index(name) for name in names}
-            network: PreTrainedModel = AutoModelForTokenClassification.from_pretrained(
-                backbone.folder, config=config, use_safetensors=True, ignore_mismatched_sizes=True
-            )
-            return network
-    except (OSError, ValueError, KeyError) as error:
+        yield
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise BackboneError(
             f"backbone {backbone.name!r} cannot be used for token classification: {error}"
         ) from error
 
 
 def _configure(config: Any, layers: int | None, dropout: float, pad_id: int) -> None:
+    config.classifier_dropout = dropout  # read by GPT-2's head, though its configuration lacks it
     for key in DROPOUT_KEYS:
         if hasattr(config, key):
             setattr(config, key, dropout)

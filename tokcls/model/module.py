@@ -21,7 +21,7 @@ from tokcls.data.batches import ordered_batches, pad, token_batches, training_la
 from tokcls.data.prepared import Prepared, PreparedSplit
 from tokcls.data.word_scores import WordScores
 from tokcls.labels.schema import LabelSchema
-from tokcls.model.evaluation import Evaluation, Part, decode_part, evaluate
+from tokcls.model.evaluation import Evaluation, Share, decode_share, evaluate
 
 IGNORED = -100
 EVALUATION_TOKENS = 8192
@@ -71,8 +71,8 @@ class TokenClassifier(pl.LightningModule):
         split = self.data.splits["train"]
         tags = np.concatenate(
             [
-                self.schema.encode_ids(gold, length)
-                for gold, length in zip(split.gold, split.lengths, strict=True)
+                self.schema.encode_ids(split.gold_parts(sentence), int(parts))
+                for sentence, parts in enumerate(split.encoded.words)
             ]
         )
 
@@ -180,22 +180,22 @@ class TokenClassifier(pl.LightningModule):
         split = self.data.splits[self.evaluated]
         mine = np.arange(self.trainer.global_rank, len(split.gold), self.trainer.world_size)
         scores = self._scores.by_sentence()
-        part = decode_part(
+        share = decode_share(
             split,
             mine,
             [scores[sentence] for sentence in mine],
             self.schema,
             decoding=self.config.model.decoding,
         )
-        self.evaluation = evaluate(split, self._all_parts(part), self.data.types)
+        self.evaluation = evaluate(split, self._all_shares(share), self.data.types)
 
-    def _all_parts(self, part: Part) -> list[Part]:
-        """Collect every rank's part: F1 is a function of joint counts, not a mean over ranks."""
+    def _all_shares(self, share: Share) -> list[Share]:
+        """Collect every rank's share: F1 is a function of joint counts, not a mean over ranks."""
         if self.trainer.world_size == 1:
-            return [part]
-        parts: list[Any] = [None] * self.trainer.world_size
-        torch.distributed.all_gather_object(parts, part)
-        return parts
+            return [share]
+        shares: list[Any] = [None] * self.trainer.world_size
+        torch.distributed.all_gather_object(shares, share)
+        return shares
 
 
 def _decay_groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:

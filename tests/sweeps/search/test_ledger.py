@@ -1,4 +1,4 @@
-"""The record of a sweep: what is written is read again, and what is broken is said with its line."""
+"""The record of a sweep: what is written is read again; what is broken is said with its line."""
 
 from __future__ import annotations
 

@@ -188,8 +188,7 @@ def test_a_sweep_in_which_everything_fails_comes_to_its_end(tmp_path: Path) -> N
 
 def past_of(drawn: Sequence[dict[str, Any]], state: State = State.FINISHED) -> list[Trial]:
     return [
-        make_trial(config[TRIAL], [0.1, 0.3, 0.2], state, values=config[VALUES])
-        for config in drawn
+        make_trial(config[TRIAL], [0.1, 0.3, 0.2], state, values=config[VALUES]) for config in drawn
     ]
 
 
@@ -244,6 +243,19 @@ def test_interrupted_trials_come_first_under_their_old_names(tmp_path: Path) -> 
         ("t004", 0),
     ]
     assert values_of(drawn)[:2] == [{RATE: 2e-4}, {RATE: 3e-4}]
+
+
+@pytest.mark.parametrize(
+    ("last", "value"), [({"val_f1": 0.9, "epoch": 3}, 0.9), ({"val_f1": 0.1, "epoch": 3}, 0.4)]
+)
+def test_what_an_interrupted_trial_comes_to_is_known_too(
+    tmp_path: Path, last: dict[str, Any], value: float
+) -> None:
+    past = [make_trial("t001", [0.4, 0.2], values={RATE: 2e-4})]
+    searcher = SpaceSearcher(make_space(tmp_path, "search.trials=2"), at_once=1, past=past)
+    searcher.suggest("a")
+    searcher.on_trial_complete("a", last)
+    assert [(trial.params, trial.value) for trial in told(searcher)] == [({RATE: 2e-4}, value)]
 
 
 def test_interrupted_trials_wait_for_a_slot_too(tmp_path: Path) -> None:

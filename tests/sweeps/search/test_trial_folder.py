@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,8 +55,8 @@ def test_a_better_epoch_takes_the_place_of_the_best(
     folder: TrialFolder, evaluation: Evaluation
 ) -> None:
     for number, f1 in ((1, 0.5), (2, 0.75)):
-        text = f"weights {number}"
-        folder.save_best(number, {"val_f1": f1}, evaluation, lambda path, t=text: path.write_text(t))
+        write = partial(Path.write_text, data=f"weights {number}")
+        folder.save_best(number, {"val_f1": f1}, evaluation, write)
     assert folder.best() == SavedEpoch(2, {"val_f1": 0.75})
     assert folder.weights.read_text() == "weights 2"
     assert {path.name for path in (folder.folder / "best").iterdir()} == {

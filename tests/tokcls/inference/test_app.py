@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.serve import _below
+from sweeps.stop import _below
 from tests.tokcls.inference.made import RunningServer, free_port
 from tests.tokcls.inference.test_predictor import long_text
 from tokcls.inference.app import PortInUse, check_port

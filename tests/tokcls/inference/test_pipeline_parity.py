@@ -20,7 +20,7 @@ from tokcls.data.word_scores import WordScores
 from tokcls.inference.bundle import read_manifest
 from tokcls.inference.engines import Onnx
 from tokcls.inference.predictor import Predictor
-from tokcls.inference.words import split
+from tokcls.data.words import split
 from tokcls.labels.decoding import decode_tags
 from tokcls.labels.schemes import SCHEMES
 

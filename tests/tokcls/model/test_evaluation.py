@@ -1,4 +1,4 @@
-"""From scores to spans, counts and metrics, in one part or in the parts of several ranks."""
+"""From scores to spans, counts and metrics, in one share or in the shares of several ranks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tokcls.data.prepared import PreparedSplit
-from tokcls.data.windows import Encoded, Windows
+from tests.tiny import build_tokenizer
+from tokcls.data.corpus import Corpus, Sentence
+from tokcls.data.prepared import PreparedSplit, prepare
+from tokcls.data.windows import Tokenizing, tokenizing
 from tokcls.errors import TokclsError
 from tokcls.labels.schema import LabelSchema
 from tokcls.labels.scoring import count, per_sentence
 from tokcls.labels.spans import Span
-from tokcls.model.evaluation import Evaluation, Part, decode_part, evaluate
+from tokcls.model.evaluation import Evaluation, Share, decode_share, evaluate
 
 TYPES = ("LOC", "PER")
 SCHEMA = LabelSchema("IOB2", TYPES)
@@ -27,11 +29,26 @@ SURE = 0.9
 Floats = NDArray[np.float32]
 
 
-def split_of(gold: Sequence[tuple[Span, ...]] = GOLD) -> PreparedSplit:
-    """A split whose sub-words nobody asks for."""
-    none, offsets = np.zeros(0, np.int32), np.zeros(len(gold) + 1, np.int64)
-    encoded = Encoded(none, none, offsets, np.array(LENGTHS, np.int32))
-    return PreparedSplit(encoded, Windows(none, offsets[:0], offsets[:0]), tuple(gold))
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Tokenizing:
+    tokenizer = build_tokenizer("wordpiece", tmp_path_factory.mktemp("tokenizer"))
+    raw = tokenizer.backend_tokenizer
+    return tokenizing(raw, prefix=(), suffix=(), pad_id=0, max_length=16)
+
+
+@pytest.fixture
+def split(small: Tokenizing) -> PreparedSplit:
+    return prepared_split(small, GOLD)
+
+
+def prepared_split(small: Tokenizing, gold: Sequence[tuple[Span, ...]]) -> PreparedSplit:
+    """Prepare sentences of `LENGTHS` words, each of one part, with these gold spans."""
+    sentences = tuple(
+        Sentence(("word",) * length, spans, document=0)
+        for length, spans in zip(LENGTHS, gold, strict=True)
+    )
+    corpus = Corpus(sentences, sentences, (), "made", {})
+    return prepare(corpus, small, stride=4).splits["validation"]
 
 
 def scores_for(spans: Sequence[Span], length: int, sure: float = SURE) -> Floats:
@@ -42,10 +59,10 @@ def scores_for(spans: Sequence[Span], length: int, sure: float = SURE) -> Floats
     return rows
 
 
-def part_of(sentences: Sequence[int], decoding: str = "viterbi") -> Part:
+def share_of(split: PreparedSplit, sentences: Sequence[int], decoding: str = "viterbi") -> Share:
     chosen = np.array(sentences, np.int64)
     scores = [scores_for(GUESSED[number], LENGTHS[number]) for number in sentences]
-    return decode_part(split_of(), chosen, scores, SCHEMA, decoding=decoding)
+    return decode_share(split, chosen, scores, SCHEMA, decoding=decoding)
 
 
 def same(one: Evaluation, two: Evaluation) -> bool:
@@ -58,24 +75,25 @@ def same(one: Evaluation, two: Evaluation) -> bool:
 
 
 @pytest.mark.parametrize("decoding", ["argmax", "viterbi"])
-def test_the_spans_are_those_that_the_scores_say(decoding: str) -> None:
-    assert part_of(range(4), decoding).spans == GUESSED
+def test_the_spans_are_those_that_the_scores_say(split: PreparedSplit, decoding: str) -> None:
+    assert share_of(split, range(4), decoding).spans == GUESSED
 
 
-def test_viterbi_allows_only_what_the_scheme_does_and_argmax_repairs() -> None:
+def test_viterbi_allows_only_what_the_scheme_does_and_argmax_repairs(small: Tokenizing) -> None:
     # B-LOC is sure; I-PER after it is likeliest by itself, though I-LOC is not far behind.
-    rows = np.full((2, len(SCHEMA.tags)), -9.0, np.float32)
+    rows = np.full((3, len(SCHEMA.tags)), -9.0, np.float32)
     rows[0, SCHEMA.index["B-LOC"]] = -0.01
     rows[1, [SCHEMA.index["I-PER"], SCHEMA.index["I-LOC"]]] = -0.5, -1.0
-    split, one = split_of(((), (), (), ())), np.array([0])
-    viterbi = decode_part(split, one, [rows], SCHEMA, decoding="viterbi")
-    argmax = decode_part(split, one, [rows], SCHEMA, decoding="argmax")
+    rows[2, SCHEMA.index["O"]] = -0.01
+    split, one = prepared_split(small, ((), (), (), ())), np.array([1])
+    viterbi = decode_share(split, one, [rows], SCHEMA, decoding="viterbi")
+    argmax = decode_share(split, one, [rows], SCHEMA, decoding="argmax")
     assert viterbi.spans == ((Span(0, 2, "LOC"),),)
     assert argmax.spans == ((Span(0, 1, "LOC"), Span(1, 2, "PER")),)
 
 
-def test_the_metrics_are_those_of_the_scorer() -> None:
-    evaluation = evaluate(split_of(), [part_of(range(4))], TYPES)
+def test_the_metrics_are_those_of_the_scorer(split: PreparedSplit) -> None:
+    evaluation = evaluate(split, [share_of(split, range(4))], TYPES)
     metrics = evaluation.metrics("val")
     # Two of four guesses are right, and two of four gold spans are found.
     assert metrics["val_precision"] == metrics["val_recall"] == metrics["val_f1"] == 0.5
@@ -90,24 +108,26 @@ def test_the_metrics_are_those_of_the_scorer() -> None:
     assert set(evaluation.metrics("test")) == {key.replace("val_", "test_") for key in metrics}
 
 
-def test_the_loss_is_the_cross_entropy_of_the_gold_tags_per_word() -> None:
+def test_the_loss_is_the_cross_entropy_of_the_gold_tags_per_word(split: PreparedSplit) -> None:
     right = [scores_for(GOLD[number], LENGTHS[number]) for number in range(4)]
-    part = decode_part(split_of(), np.arange(4), right, SCHEMA, decoding="argmax")
-    assert evaluate(split_of(), [part], TYPES).loss == pytest.approx(-math.log(SURE))
+    share = decode_share(split, np.arange(4), right, SCHEMA, decoding="argmax")
+    assert evaluate(split, [share], TYPES).loss == pytest.approx(-math.log(SURE))
     wrong = -math.log((1 - SURE) / (len(SCHEMA.tags) - 1))
     mixed = (10 * -math.log(SURE) + 2 * wrong) / 12
-    assert evaluate(split_of(), [part_of(range(4))], TYPES).loss == pytest.approx(mixed)
+    assert evaluate(split, [share_of(split, range(4))], TYPES).loss == pytest.approx(mixed)
 
 
 @pytest.mark.parametrize("ranks", [([0, 2], [1, 3]), ([3, 0], [2, 1]), ([0, 1, 2, 3], [])])
-def test_the_parts_of_several_ranks_are_scored_as_one(ranks: tuple[list[int], ...]) -> None:
-    whole = evaluate(split_of(), [part_of(range(4))], TYPES)
-    assert same(evaluate(split_of(), [part_of(rank) for rank in ranks], TYPES), whole)
+def test_the_shares_of_several_ranks_are_scored_as_one(
+    split: PreparedSplit, ranks: tuple[list[int], ...]
+) -> None:
+    whole = evaluate(split, [share_of(split, range(4))], TYPES)
+    assert same(evaluate(split, [share_of(split, rank) for rank in ranks], TYPES), whole)
 
 
-def test_the_f1_of_parts_is_not_the_mean_of_their_f1s() -> None:
-    parts = [part_of([0, 1]), part_of([2, 3])]
-    joint = evaluate(split_of(), parts, TYPES).metrics("val")["val_f1"]
+def test_the_f1_of_shares_is_not_the_mean_of_their_f1s(split: PreparedSplit) -> None:
+    shares = [share_of(split, [0, 1]), share_of(split, [2, 3])]
+    joint = evaluate(split, shares, TYPES).metrics("val")["val_f1"]
     halves = [
         count([GOLD[i] for i in ids], [GUESSED[i] for i in ids], [LENGTHS[i] for i in ids], TYPES)
         for ids in ([0, 1], [2])
@@ -124,14 +144,14 @@ def test_the_f1_of_parts_is_not_the_mean_of_their_f1s() -> None:
     ],
 )
 def test_a_sentence_that_is_missing_or_double_is_an_error(
-    ranks: tuple[list[int], ...], message: str
+    split: PreparedSplit, ranks: tuple[list[int], ...], message: str
 ) -> None:
     with pytest.raises(TokclsError, match=message):
-        evaluate(split_of(), [part_of(rank) for rank in ranks], TYPES)
+        evaluate(split, [share_of(split, rank) for rank in ranks], TYPES)
 
 
-def test_a_gold_span_that_would_not_be_scored_is_an_error() -> None:
+def test_a_gold_span_that_would_not_be_scored_is_an_error(small: Tokenizing) -> None:
     twice = ((Span(0, 1, "LOC"), Span(0, 1, "LOC")), (), (), ())
-    parts = [Part(np.arange(4), ((), (), (), ()), 0.0, 12)]
+    shares = [Share(np.arange(4), ((), (), (), ()), 0.0, 12)]
     with pytest.raises(TokclsError, match=r"the file has 2, scored 1"):
-        evaluate(split_of(twice), parts, TYPES)
+        evaluate(prepared_split(small, twice), shares, TYPES)

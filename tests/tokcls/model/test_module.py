@@ -176,7 +176,20 @@ def test_the_rate_rises_to_its_peak_and_falls_to_nothing(make: Make) -> None:
     assert rates[: top + 1] == sorted(rates[: top + 1])
     assert rates[top:] == sorted(rates[top:], reverse=True)
     assert 0 < rates[0] < peak
-    assert 0 <= rates[-1] < 0.1 * peak
+    assert 0 <= rates[-1] < 0.2 * peak
+
+
+def test_gradients_are_clipped_to_their_largest_norm(make: Make) -> None:
+    norms: list[float] = []
+
+    class Norms(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
+            gradients = [weights.grad for weights in pl_module.network.parameters()]
+            norms.append(float(torch.nn.utils.get_total_norm(gradients)))
+
+    trainer_for(1, Norms()).fit(make(clip=0.01))
+    assert norms
+    assert max(norms) == pytest.approx(0.01, rel=1e-3)
 
 
 def test_biases_and_norms_do_not_decay(make: Make) -> None:

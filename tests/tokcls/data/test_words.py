@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tokenizers import normalizers
 
 from tokcls.errors import InputError
-from tokcls.inference.words import Word, split
+from tokcls.data.words import Word, split
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""How a server ends: Ctrl-C or SIGTERM takes this process and all below it, within seconds.
+
+Linux only: it reads /proc and adopts orphans with prctl.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import TextIO
+
+GONE_WITHIN_S = 3.0
+PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
+
+
+def stop_on_signal(err: TextIO) -> threading.Event:
+    """Let Ctrl-C or SIGTERM end this process and every process below it, with exit code 0.
+
+    Python's own handlers wait until native code returns, and Ray's start can hold it for seconds.
+    So a thread listens where the interpreter writes a signal's number as it comes. The event is
+    set as soon as one came.
+    """
+    # Processes that lose their parent while Ray goes down become ours, and can be found.
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    stopping = threading.Event()
+    near, far = socket.socketpair()
+    far.setblocking(False)
+    signal.set_wakeup_fd(far.fileno())
+
+    def listen() -> None:
+        while near.recv(1)[0] not in (signal.SIGINT, signal.SIGTERM):
+            pass
+        stopping.set()
+        # The far end must live as long as the thread that reads from the near one.
+        far.close()
+        with contextlib.suppress(OSError):  # the reader of our output may be gone
+            print("stopping", file=err)
+        end_children(within=GONE_WITHIN_S)
+        os._exit(0)
+
+    threading.Thread(target=listen, name="stop", daemon=True).start()
+    return stopping
+
+
+def end_children(*, within: float) -> None:
+    """Kill every process below this one, and those that become ours while we do."""
+    until = time.monotonic() + within
+    while (below := _below(os.getpid())) and time.monotonic() < until:
+        for child in below:
+            try:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, os.WNOHANG)
+            except (ProcessLookupError, ChildProcessError):
+                continue
+        time.sleep(0.02)
+
+
+def _below(top: int) -> list[int]:
+    """List the living descendants of a process, from Linux's /proc."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # The name, in parentheses, may hold anything; the fields behind it are plain.
+            fields = entry.read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        children.setdefault(int(fields[1]), []).append(int(entry.parent.name))
+    found: list[int] = []
+    ahead = [top]
+    while ahead:
+        ahead = [child for parent in ahead for child in children.get(parent, [])]
+        found += ahead
+    return found
