@@ -15,6 +15,7 @@ from sweeps.outcome.leaderboard import Leaderboard
 from sweeps.outcome.registry import register
 from sweeps.outcome.report import Outcome
 from sweeps.preflight import Ready, preflight
+from sweeps.search.background import InBackground
 from sweeps.search.cluster import Session, ray_session
 from sweeps.search.events import Trial
 from sweeps.search.ledger import History, Ledger, read_ledger
@@ -99,8 +100,10 @@ def _run(
         metric=space.sweep.search.metric,
     )
     progress.recall(past)
+    tracking = InBackground(tracker)
     with progress:
-        trials = search(materials, [ledger, tracker, progress], past)
+        trials = search(materials, [ledger, tracking, progress], past)
+    tracking.flush()
     if sum(trial.over for trial in trials) < space.trials:
         tracker.close_sweep(done=False, metrics={})
         raise Interrupted(folder)

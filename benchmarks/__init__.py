@@ -1,0 +1,1 @@
+"""Side-by-side measurements; each module prints a table and ends with one JSON line."""

@@ -1,0 +1,129 @@
+"""What runs in Ray's processes for these tests: found there by name, so it is in no test file."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.search.cluster import ENVIRONMENT
+from sweeps.search.mailbox import Assignment, Verdict
+from sweeps.search.resources import plan_slots
+from sweeps.space.config import ResourcesConfig
+
+
+def documented_trial(config: dict[str, Any], storage: str) -> None:
+    """Run one trial as Ray's documentation has it: a Tune function around a TorchTrainer."""
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    report: Any = TuneReportCallback()  # type: ignore[no-untyped-call]
+    TorchTrainer(
+        report_steadily,
+        train_loop_config=config,
+        scaling_config=ScalingConfig(num_workers=1),
+        run_config=RunConfig(
+            name=f"documented-{config['score']}",
+            storage_path=storage,
+            callbacks=[report],
+        ),
+    ).fit()
+
+
+def report_steadily(config: dict[str, Any]) -> None:
+    """Report the same score again and again; only an early stop ends it soon."""
+    import time
+
+    import ray.train
+
+    for step in range(1, 41):
+        ray.train.report({"score": config["score"], "step": step})
+        time.sleep(0.5)
+
+
+@dataclass(frozen=True)
+class AlwaysOn:
+    """Stands where the mailbox's line is, when there is no Tune to decide."""
+
+    rank: int
+
+    def report(self, number: int, metrics: dict[str, float]) -> None:
+        """Nobody listens."""
+
+    def verdict(self, number: int) -> Verdict:
+        return Verdict.CONTINUE
+
+
+def train_and_record(loop: dict[str, Any]) -> None:
+    """Train `loop["assignment"]` as a slot's worker does, and write each window that was trained.
+
+    One JSON line a window: epoch, and the sub-words without padding; a file for each rank.
+    """
+    import ray
+    import ray.train
+
+    from sweeps.search import worker
+    from tokcls.model.module import TokenClassifier
+
+    rank = ray.train.get_context().get_world_rank()
+    path = Path(loop["records"]) / f"{rank}.jsonl"
+
+    class Recording(TokenClassifier):
+        def training_step(self, batch: Any, number: int) -> Any:
+            with path.open("a", encoding="utf-8") as file:
+                for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True):
+                    file.write(json.dumps([self.current_epoch, ids[mask.bool()].tolist()]) + "\n")
+            return super().training_step(batch, number)
+
+    assignment: Assignment = loop["assignment"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "TokenClassifier", Recording)
+        worker.train(assignment, ray.get(assignment.data), AlwaysOn, None)  # type: ignore[arg-type]
+
+
+def report_devices(loop: dict[str, Any]) -> None:
+    """Write which GPUs this worker was given and sees."""
+    import ray
+    import ray.train
+    import torch.distributed
+
+    rank = ray.train.get_context().get_world_rank()
+    seen = {
+        "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "given": ray.get_runtime_context().get_accelerator_ids()["GPU"],
+        "world": torch.distributed.get_world_size(),
+    }
+    (Path(loop["folder"]) / f"{rank}.json").write_text(json.dumps(seen), encoding="utf-8")
+
+
+def main(folder: str) -> None:
+    """On a cluster that says it has two GPUs, ask for a trial of two workers; print JSON."""
+    import ray
+    from ray.train import RunConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    os.environ.update(ENVIRONMENT)
+    ray.init(address="local", num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False)
+    cluster: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    plan = plan_slots(ResourcesConfig(workers_per_trial=2), cluster)
+    TorchTrainer(
+        report_devices,
+        train_loop_config={"folder": folder},
+        scaling_config=plan.scaling(),
+        torch_config=TorchConfig(backend="gloo"),  # NCCL needs the GPUs themselves
+        run_config=RunConfig(name="gpus", storage_path=f"{folder}/storage"),
+    ).fit()
+    workers = [json.loads((Path(folder) / f"{rank}.json").read_text()) for rank in range(2)]
+    asked = {"workers": plan.workers, "gpus": plan.gpus, "cpus": plan.cpus, "slots": plan.slots}
+    print(json.dumps({"plan": asked, "backend": plan.backend, "workers": workers}))
+    ray.shutdown()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
