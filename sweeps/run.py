@@ -5,6 +5,7 @@ Parses, calls, prints; the story itself is in `sweep`.
 
 from __future__ import annotations
 
+import logging
 import shlex
 import traceback
 from typing import Annotated, TextIO
@@ -54,6 +55,7 @@ def main(
     """
     terminal = Terminal()
     stages = Stages(Console(file=terminal.err))
+    logging.getLogger("sweeps").addHandler(logging.StreamHandler(terminal.err))
     try:
         if keys:
             print(keys_text(file), file=terminal.out)

@@ -18,6 +18,7 @@ from sweeps.preflight import Ready, preflight
 from sweeps.search.background import InBackground
 from sweeps.search.cluster import Session, ray_session
 from sweeps.search.events import Trial
+from sweeps.search.ledger import NAME as LEDGER
 from sweeps.search.ledger import History, Ledger, read_ledger
 from sweeps.search.progress import Progress
 from sweeps.search.resources import plan_slots
@@ -25,6 +26,7 @@ from sweeps.search.scheduler import most_epochs
 from sweeps.search.share import result_of, share
 from sweeps.search.slot import Materials, assignment_of
 from sweeps.search.tracking import Tracker, flatten, tracking_uri
+from sweeps.search.trial_folder import Tidy
 from sweeps.search.tuner import search
 from sweeps.space.space import SearchSpace
 
@@ -63,6 +65,8 @@ def run_sweep(
     try:
         return _run(ready, folder, history, session, stages)
     except KeyboardInterrupt:
+        if not (folder / LEDGER).is_file():
+            raise  # nothing was begun that could be resumed
         raise Interrupted(folder) from None
     finally:
         session.close()
@@ -102,7 +106,7 @@ def _run(
     progress.recall(past)
     tracking = InBackground(tracker)
     with progress:
-        trials = search(materials, [ledger, tracking, progress], past)
+        trials = search(materials, [ledger, tracking, progress, Tidy(folder)], past)
     tracking.flush()
     if sum(trial.over for trial in trials) < space.trials:
         tracker.close_sweep(done=False, metrics={})

@@ -19,6 +19,7 @@ from ray import tune
 from sweeps.search.events import Trial
 from sweeps.search.mailbox import Assignment, Event, Failure, Verdict, start_mailbox
 from sweeps.search.resources import SlotPlan
+from sweeps.search.trial_folder import folder_of
 from sweeps.space.space import SearchSpace
 from tokcls.data.prepared import Prepared
 from tokcls.model.backbones import Backbone
@@ -49,7 +50,7 @@ class Materials:
             config=trial,
             backbone=backbone,
             data=self.data[backbone.folder],
-            folder=str(trial_folder(self.folder, config[TRIAL])),
+            folder=str(folder_of(self.folder, config[TRIAL])),
             reported=config[RESUMED_AT],
         )
 
@@ -58,11 +59,6 @@ def assignment_of(materials: Materials, trial: Trial) -> Assignment:
     """What a trial that is over was given."""
     values = dict(trial.values)
     return materials.assignment({TRIAL: trial.trial_id, VALUES: values, RESUMED_AT: 0})
-
-
-def trial_folder(sweep: Path, trial_id: str) -> Path:
-    """Where a trial's files are."""
-    return sweep / "trials" / trial_id
 
 
 class Slot(tune.Trainable):

@@ -25,6 +25,7 @@ STATUS = {
     State.RUNNING: "KILLED",
 }
 PARENT_TAG = "mlflow.parentRunId"
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI's view of runs
 HEADLINE = ("val_f1", "val_precision", "val_recall", "val_accuracy", "val_loss")
 LONGEST_VALUE = 6000
 
@@ -52,7 +53,9 @@ class Tracker:
             self._client = MlflowClient(tracking_uri=uri)
             found = self._client.get_experiment_by_name(experiment)
             self.experiment_id: str = (
-                found.experiment_id if found else self._client.create_experiment(experiment)
+                found.experiment_id
+                if found
+                else self._client.create_experiment(experiment, tags=EXPERIMENT_TAGS)
             )
         except Exception as error:  # a store raises what its driver raises
             raise RegistryError(f"MLflow at {uri} cannot be used: {_first_line(error)}") from error

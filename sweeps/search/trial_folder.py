@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from sweeps.search.events import Trial
+from sweeps.search.mailbox import Epoch
 from tokcls.model.evaluation import Evaluation
 
 
@@ -87,9 +89,30 @@ class TrialFolder:
         write_json(self.folder / "last.json", {"number": number, "metrics": metrics})
 
     def drop_last(self) -> None:
-        """Remove the restart state; the trial is over."""
+        """Remove the restart state, when the trial is over."""
         self.state.unlink(missing_ok=True)
         (self.folder / "last.json").unlink(missing_ok=True)
+
+
+class Tidy:
+    """A listener of the sweep: removes what a trial that is over will not need again."""
+
+    def __init__(self, sweep: Path) -> None:
+        self._sweep = sweep
+
+    def started(self, trial: Trial) -> None:
+        """A trial that begins needs all it has."""
+
+    def epoch(self, trial: Trial, epoch: Epoch) -> None:
+        """Between epochs its workers write."""
+
+    def ended(self, trial: Trial) -> None:
+        TrialFolder(folder_of(self._sweep, trial.trial_id)).drop_last()
+
+
+def folder_of(sweep: Path, trial_id: str) -> Path:
+    """Where a trial's files are."""
+    return sweep / "trials" / trial_id
 
 
 def _read_epoch(path: Path) -> SavedEpoch | None:

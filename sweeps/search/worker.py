@@ -156,8 +156,6 @@ class EpochEnd(pl.Callback):
                 )
         if final:
             self.post.report(number, metrics)
-            if trainer.is_global_zero:
-                self.folder.drop_last()
             return
         self._save_last(trainer, number, metrics)
         self.post.report(number, metrics)
@@ -173,8 +171,6 @@ class EpochEnd(pl.Callback):
     def _goes_on(self, verdict: Verdict) -> bool:
         if verdict is Verdict.CLOSED:
             raise SlotClosed
-        if verdict is Verdict.STOP and ray.train.get_context().get_world_rank() == 0:
-            self.folder.drop_last()
         return verdict is Verdict.CONTINUE
 
     def _metrics(self, trainer: pl.Trainer, module: TokenClassifier) -> dict[str, float]:

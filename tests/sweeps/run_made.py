@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,13 +102,20 @@ def command(
 ) -> Done:
     """Run a command to its end; end its process group if it needs more than `limit` seconds."""
     began = time.monotonic()
-    process = start(folder, *arguments, module=module, env=env)
-    try:
+    with ended(start(folder, *arguments, module=module, env=env)) as process:
         out, err = process.communicate(timeout=limit)
+    return Done(process.returncode, out, err, time.monotonic() - began)
+
+
+@contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Leave no process and no pipe behind, whatever happens in the block."""
+    try:
+        yield process
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    return Done(process.returncode, out, err, time.monotonic() - began)
+            process.communicate()
 
 
 def seconds_to_first_byte(folder: Path, *arguments: str, module: str = "sweeps.run") -> float:
@@ -138,23 +146,19 @@ def interrupted(
 
     `seconds` of the result are counted from the interrupt.
     """
-    process = start(folder, *arguments)
-    assert process.stderr is not None
-    lines: list[str] = []
-    for line in process.stderr:
-        lines.append(line)
-        if at(line):
-            break
-    else:
-        raise AssertionError(f"the line to interrupt at never came:\n{''.join(lines)}")
-    time.sleep(later)
-    began = time.monotonic()
-    os.killpg(process.pid, signal.SIGINT)
-    try:
+    with ended(start(folder, *arguments)) as process:
+        assert process.stderr is not None
+        lines: list[str] = []
+        for line in process.stderr:
+            lines.append(line)
+            if at(line):
+                break
+        else:
+            raise AssertionError(f"the line to interrupt at never came:\n{''.join(lines)}")
+        time.sleep(later)
+        began = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=120)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
     return Done(process.returncode, out, "".join(lines) + err, time.monotonic() - began)
 
 

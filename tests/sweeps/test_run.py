@@ -341,8 +341,8 @@ def test_what_is_finished_or_changed_is_not_resumed(resumed: Resumed) -> None:
     assert newest(resumed.world) == resumed.run
 
 
-def test_ctrl_c_while_ray_starts_leaves_no_process(world: Path, tmp_path: Path) -> None:
-    folder = make_world(tmp_path / "fresh") if (tmp_path / "fresh").mkdir() is None else tmp_path
+def test_ctrl_c_while_ray_starts_leaves_no_process(tmp_path: Path) -> None:
+    folder = make_world(tmp_path)
     done = interrupted(folder, "s.yaml", at=lambda line: "starting Ray" in line, later=3.0)
     assert done.code == 130
     assert "interrupted" in done.err

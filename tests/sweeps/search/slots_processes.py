@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,25 @@ from sweeps.search.cluster import ENVIRONMENT
 from sweeps.search.mailbox import Assignment, Verdict
 from sweeps.search.resources import plan_slots
 from sweeps.space.config import ResourcesConfig
+
+
+def documented_sweep(storage: str) -> list[int]:
+    """Run two trials that are both stopped early; give the steps that they came to, in order."""
+    from ray import tune
+    from ray.tune.schedulers import ASHAScheduler
+
+    results = tune.Tuner(
+        tune.with_resources(partial(documented_trial, storage=storage), {"CPU": 0.001}),
+        param_space={"score": tune.grid_search([0.9, 0.1])},
+        tune_config=tune.TuneConfig(
+            scheduler=ASHAScheduler(
+                time_attr="step", metric="score", mode="max", max_t=6, reduction_factor=2
+            ),
+            max_concurrent_trials=1,
+        ),
+        run_config=tune.RunConfig(name="documented", storage_path=storage, verbose=0),
+    ).fit()
+    return sorted((results[number].metrics or {})["step"] for number in range(len(results)))
 
 
 def documented_trial(config: dict[str, Any], storage: str) -> None:
