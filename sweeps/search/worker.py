@@ -54,7 +54,8 @@ def work(loop: dict[str, Any]) -> None:
         except SlotClosed:
             return
         except Exception as error:
-            ray.get(mailbox.post.remote(after, Failure(_one_line(error))))
+            if not _lost_another(error):
+                ray.get(mailbox.post.remote(after, Failure(_one_line(error))))
             raise  # Ray Train replaces the group: what a failed trial left in memory goes with it
         gc.collect()
 
@@ -206,6 +207,15 @@ def _peak_memory() -> float:
     if torch.cuda.is_available():
         return float(torch.cuda.max_memory_allocated())
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+
+
+def _lost_another(error: Exception) -> bool:
+    """Tell whether an error says only that another rank is gone: the trial may be sound.
+
+    That rank reports why, if it could; if it was killed, the new group goes on from the last epoch.
+    """
+    by_gloo = type(error) is RuntimeError and "gloo/transport" in str(error)
+    return by_gloo or isinstance(error, torch.distributed.DistError)
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """`python -m sweeps.run` from a file to a registered model, as a person types it: real Ray, MLflow.
 
 Two sweeps tell the whole story. The first goes through; the second learns too slowly, is
-interrupted in its second trial, and resumed.
+interrupted in its second trial, resumed, interrupted while its winner is bundled, and resumed.
 """
 
 from __future__ import annotations
@@ -10,34 +10,25 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub import constants
 
 from sweeps.space.space import load_space
+from tests.sweeps.run_left import SLOW_LEARNER, TEXTS, Resumed, Sweep, answers, ours
 from tests.sweeps.run_made import (
-    SPLITS,
-    Done,
     command,
     environment,
     interrupted,
-    ledger,
     make_world,
     newest,
     processes_of,
 )
-from tests.tiny import examples
 from tests.tokcls.inference.test_pipeline_parity import allowed
-from tokcls.inference.predictor import Predictor
 
 pytestmark = pytest.mark.slow
 
-SLOW_LEARNER = ("train.learning_rate={loguniform: [1e-6, 1e-5]}", "train.epochs=6")
-TEXTS = [" ".join(words) for words, _ in examples(100)[SPLITS["valid"]]]
 LOAD_AND_PREDICT = """
 import json, sys, mlflow
 mlflow.set_tracking_uri("sqlite:///mlflow.db")
@@ -47,61 +38,6 @@ json.dump(model.predict(json.load(sys.stdin)), sys.stdout)
 RAY_LINES = re.compile(
     r"\(raylet\)|\(pid=|INFO worker\.py|Started a local Ray|ray::|\[.*core_worker"
 )
-Answers = list[list[tuple[str, int, int]]]
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """A sweep that has run in `world`, and what it left."""
-
-    world: Path
-    run: Path
-    done: Done
-
-    @property
-    def bundle(self) -> Path:
-        return self.run / "bundle"
-
-    @cached_property
-    def events(self) -> Any:
-        return ledger(self.run)
-
-    @cached_property
-    def client(self) -> Any:
-        from mlflow.tracking import MlflowClient
-
-        return MlflowClient(tracking_uri=f"sqlite:///{self.world / 'mlflow.db'}")
-
-    @cached_property
-    def parent(self) -> Any:
-        found = self.client.search_runs(
-            [self.client.get_experiment_by_name("small-runs").experiment_id],
-            filter_string=f"tags.folder = '{self.run}'",
-        )
-        assert len(found) == 1, "one parent run a sweep"
-        return found[0]
-
-    @cached_property
-    def children(self) -> dict[str, Any]:
-        """The trials' runs by name."""
-        found = self.client.search_runs(
-            [self.parent.info.experiment_id],
-            filter_string=f"tags.`mlflow.parentRunId` = '{self.parent.info.run_id}'",
-        )
-        by_name = {run.info.run_name: run for run in found}
-        assert len(by_name) == len(found), "no trial has two runs"
-        return by_name
-
-    def steps(self, trial: str, metric: str = "val_f1") -> list[int]:
-        history = self.client.get_metric_history(self.children[trial].info.run_id, metric)
-        return [each.step for each in history]
-
-
-@dataclass(frozen=True)
-class Resumed(Sweep):
-    """A sweep that was interrupted before: `first` is what that said."""
-
-    first: Done
 
 
 @pytest.fixture(scope="module")
@@ -123,19 +59,14 @@ def resumed(full: Sweep) -> Resumed:
     )
     assert first.code == 130, first.err
     run = newest(full.world)
-    done = command(full.world, "s.yaml", *SLOW_LEARNER, "--resume")
+    arguments = ("s.yaml", *SLOW_LEARNER, "--resume")
+    second = interrupted(full.world, *arguments, at=lambda line: line.startswith("bundling"))
+    assert second.code in (0, 130), second.err
+    if second.code == 0:
+        return Resumed(full.world, run, second, first, second)
+    done = command(full.world, *arguments)
     assert done.code == 0, done.err
-    return Resumed(full.world, run, done, first)
-
-
-def answers(entities: Any) -> Answers:
-    """Reduce entities in the Hugging Face form to type and place."""
-    return [[(one["entity_group"], one["start"], one["end"]) for one in each] for each in entities]
-
-
-def ours(bundle: Path) -> Answers:
-    found = Predictor.from_bundle(bundle).predict_texts(TEXTS)
-    return answers([[entity.as_dict() for entity in each] for each in found])
+    return Resumed(full.world, run, done, first, second)
 
 
 def test_stdout_has_the_leaderboard_and_what_to_do_next(full: Sweep) -> None:
@@ -192,7 +123,6 @@ def test_a_finished_sweep_leaves_no_process(full: Sweep) -> None:
 def test_the_pipeline_loads_the_bundle_and_finds_what_we_find(full: Sweep) -> None:
     from transformers import pipeline
 
-    assert constants.HF_HUB_OFFLINE
     theirs: Any = pipeline("token-classification", str(full.bundle), aggregation_strategy="first")
     clean = allowed(full.bundle, TEXTS)
     assert sum(clean) >= 5
@@ -301,10 +231,19 @@ def test_ctrl_c_ends_a_sweep_soon_and_says_how_to_go_on(resumed: Resumed) -> Non
     assert resumed.first.out == ""
 
 
+def test_ctrl_c_is_heard_when_all_trials_are_over(resumed: Resumed) -> None:
+    assert resumed.second.code == 130, "the interrupt was swallowed and the sweep went on"
+    assert resumed.second.seconds < 40
+    assert "--resume" in resumed.second.err
+    assert "Traceback" not in resumed.second.err
+    assert resumed.second.out == ""
+
+
 def test_a_resumed_sweep_goes_on_in_its_own_folder(resumed: Resumed) -> None:
     assert newest(resumed.world) == resumed.run
-    assert "t001 started" not in resumed.done.err
-    assert re.search(r"t002 started, from epoch [2-5]: ", resumed.done.err)
+    assert "t001 started" not in resumed.second.err
+    assert re.search(r"t002 started, from epoch [2-5]: ", resumed.second.err)
+    assert resumed.done.code == 0
     assert len(re.findall(r"^\d +t00[12] ", resumed.done.out, re.M)) == 2
 
 
@@ -328,7 +267,7 @@ def test_a_worse_model_is_registered_but_not_champion(full: Sweep, resumed: Resu
     assert re.search(message, resumed.done.out)
     assert f"python -m sweeps.serve {resumed.bundle}" in resumed.done.out
     model = resumed.client.get_registered_model("ner-small")
-    assert dict(model.aliases) == {"champion": "1"}
+    assert {name: str(number) for name, number in model.aliases.items()} == {"champion": "1"}
     versions = resumed.client.search_model_versions("name = 'ner-small'")
     assert {int(each.version) for each in versions} == {1, 2}
 

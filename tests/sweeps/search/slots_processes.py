@@ -14,7 +14,7 @@ import pytest
 
 from sweeps.search.cluster import ENVIRONMENT
 from sweeps.search.mailbox import Assignment, Verdict
-from sweeps.search.resources import plan_slots
+from sweeps.search.resources import SlotPlan, plan_slots
 from sweeps.space.config import ResourcesConfig
 
 
@@ -78,6 +78,20 @@ class AlwaysOn:
 
     def verdict(self, number: int) -> Verdict:
         return Verdict.CONTINUE
+
+
+def record_training(assignment: Assignment, plan: SlotPlan, folder: str) -> None:
+    """Train in the workers of `plan`, as a slot does, and record the windows in `folder`."""
+    from ray.train import RunConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    TorchTrainer(
+        train_and_record,
+        train_loop_config={"assignment": assignment, "records": folder},
+        scaling_config=plan.scaling(),
+        torch_config=TorchConfig(backend=plan.backend),
+        run_config=RunConfig(name="recorded", storage_path=f"{folder}/ray"),
+    ).fit()
 
 
 def train_and_record(loop: dict[str, Any]) -> None:

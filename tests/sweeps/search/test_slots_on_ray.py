@@ -10,16 +10,13 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import ray
 import torch
-from ray.train import RunConfig
-from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util import placement_group, remove_placement_group
 from ray.util.state import list_actors
 from safetensors.torch import load_file
@@ -27,7 +24,7 @@ from safetensors.torch import load_file
 from sweeps.search.events import State, Trial
 from sweeps.search.mailbox import Epoch
 from sweeps.search.slot import assignment_of
-from tests.sweeps.search.slots_processes import documented_sweep, train_and_record
+from tests.sweeps.search.slots_processes import documented_sweep, record_training
 from tests.sweeps.search.slots_small import Ran, Small, held, write_corpus
 from tests.tiny import tiny_model
 from tokcls.data.prepared import Prepared
@@ -226,14 +223,9 @@ def window_ids(data: Prepared, split: str, number: int) -> list[int]:
 def test_two_workers_train_every_window_once_an_epoch(two_workers: Ran, tmp_path: Path) -> None:
     materials, (trial,) = two_workers.materials, two_workers.trials
     assignment = assignment_of(materials, trial)
-    values: dict[str, Any] = vars(assignment) | {"folder": str(tmp_path / "trial")}
-    TorchTrainer(
-        train_and_record,
-        train_loop_config={"assignment": type(assignment)(**values), "records": str(tmp_path)},
-        scaling_config=materials.plan.scaling(),
-        torch_config=TorchConfig(backend="gloo"),
-        run_config=RunConfig(name="recorded", storage_path=str(tmp_path / "ray")),
-    ).fit()
+    assignment = replace(assignment, folder=str(tmp_path / "trial"))
+    task = ray.remote(num_cpus=0)(record_training)
+    ray.get(task.remote(assignment, materials.plan, str(tmp_path)))
     data = prepared(two_workers, trial)
     count = len(data.splits["train"].windows)
     assert count > len(data.splits["train"].gold)
