@@ -74,7 +74,7 @@ def main(
     except TokclsError as error:
         stages.say(f"error: {error}" if len(str(error).splitlines()) == 1 else f"{error}")
         raise typer.Exit(_exit_code(error)) from None
-    except typer.Exit:
+    except (typer.Exit, typer.BadParameter):
         raise
     except Exception:
         traceback.print_exc(file=terminal.err)  # stderr itself may be a log by now

@@ -16,7 +16,7 @@ from sweeps.outcome.registry import register
 from sweeps.outcome.report import Outcome
 from sweeps.preflight import Ready, preflight
 from sweeps.search.background import InBackground
-from sweeps.search.cluster import Session, ray_session
+from sweeps.search.cluster import Session, cluster_address, ray_session
 from sweeps.search.events import Trial
 from sweeps.search.ledger import NAME as LEDGER
 from sweeps.search.ledger import History, Ledger, read_ledger
@@ -52,6 +52,7 @@ def run_sweep(
     Raises ConfigError before anything is started, Interrupted when stopped, NothingFinished when no
     trial came to a score, and other TokclsErrors that say what is missing.
     """
+    address = cluster_address(address)
     with stages("looking up backbones and corpus"):
         ready = preflight(space, local=address is None)
     stages.notes(ready.space.notes)
@@ -60,16 +61,18 @@ def run_sweep(
     log = folder / "ray.log"
     terminal.divert(log)
     stages.say(f"the log of Ray goes to {log}")
-    with stages("starting Ray" if address is None else f"joining Ray at {address}", "7 to 15 s"):
-        session = ray_session(address, log)
+    what = "starting Ray" if address is None else f"joining Ray at {address}"
     try:
-        return _run(ready, folder, history, session, stages)
+        with stages(what, "7 to 15 s"):
+            session = ray_session(address, log)
+        try:
+            return _run(ready, folder, history, session, stages)
+        finally:
+            session.close()
     except KeyboardInterrupt:
         if not (folder / LEDGER).is_file():
             raise  # nothing was begun that could be resumed
         raise Interrupted(folder) from None
-    finally:
-        session.close()
 
 
 def _run(

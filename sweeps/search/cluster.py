@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
 }
+ANSWERS_WITHIN_S = 5.0
 WORKERS_ONLY = {"HF_HUB_OFFLINE": "1"}  # the driver has fetched all there is to fetch
 
 
@@ -39,30 +41,47 @@ class Session:
         ray.shutdown()
 
 
+def cluster_address(given: str | None) -> str | None:
+    """Say which cluster to join: `given`, else RAY_ADDRESS; None: a local one is started.
+
+    Raises ResourceError if nothing listens there, which Ray itself needs minutes to find out.
+    """
+    address = given or os.environ.get("RAY_ADDRESS") or None
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), ANSWERS_WITHIN_S).close()
+        except OSError as error:
+            raise ResourceError(
+                f"cannot use the Ray cluster at {address}: {error}; check the address, or leave "
+                "--address and RAY_ADDRESS out to start Ray on this machine"
+            ) from error
+    return address
+
+
 def ray_session(address: str | None, log: Path) -> Session:
-    """Start a local cluster, or join the one at `address` (or RAY_ADDRESS).
+    """Start a local cluster, or join the one at `address`.
 
     Raises ResourceError if the cluster at the address cannot be reached.
     """
     import ray
 
     _log_to_file(log)
-    joined = address or os.environ.get("RAY_ADDRESS")
     environment = ENVIRONMENT | WORKERS_ONLY
-    if not joined:
+    if not address:
         os.environ.update(ENVIRONMENT)
     try:
         context = ray.init(
-            address=joined or "local",
-            include_dashboard=None if joined else True,
+            address=address or "local",
+            include_dashboard=None if address else True,
             dashboard_host="127.0.0.1",
             log_to_driver=False,
             configure_logging=False,
             logging_level=logging.INFO,
-            runtime_env={"env_vars": environment if joined else WORKERS_ONLY},
+            runtime_env={"env_vars": environment if address else WORKERS_ONLY},
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
-        where = f"the Ray cluster at {joined}" if joined else "a local Ray cluster"
+        where = f"the Ray cluster at {address}" if address else "a local Ray cluster"
         raise ResourceError(f"cannot use {where}: {str(error).splitlines()[0]}") from error
     resources = dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
     return Session(resources, context.dashboard_url or "")

@@ -26,6 +26,7 @@ STATUS = {
 }
 PARENT_TAG = "mlflow.parentRunId"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI's view of runs
+SHARED_TAGS = ("offline",)  # that a trial's run has from its sweep's
 HEADLINE = ("val_f1", "val_precision", "val_recall", "val_accuracy", "val_loss")
 LONGEST_VALUE = 6000
 
@@ -61,12 +62,14 @@ class Tracker:
             raise RegistryError(f"MLflow at {uri} cannot be used: {_first_line(error)}") from error
         self.run_id = ""
         self._children: dict[str, str] = {}
+        self._shared: dict[str, str] = {}
 
     def open_sweep(
         self, name: str, params: Mapping[str, Any], tags: Mapping[str, str], run_id: str = ""
     ) -> str:
         """Start the parent run, or open it again; returns its id."""
         self.run_id = self._open(name, run_id, tags)
+        self._shared = {key: tags[key] for key in SHARED_TAGS if key in tags}
         if run_id:
             self._children = self._find_children()
         else:
@@ -91,7 +94,7 @@ class Tracker:
     def started(self, trial: Trial) -> None:
         tags = {PARENT_TAG: self.run_id, "config_hash": trial.config_hash, "status": trial.state}
         known = self._children.get(trial.trial_id, "")
-        trial.run_id = self._open(trial.trial_id, known, tags)
+        trial.run_id = self._open(trial.trial_id, known, tags | self._shared)
         if not known:
             self._log(trial.run_id, params=flatten(trial.config))
 

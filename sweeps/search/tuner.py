@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -110,7 +111,12 @@ def search(
             verbose=0,
         ),
     )
-    tuner.fit()
+    heard = signal.getsignal(signal.SIGINT)
+    try:
+        tuner.fit()
+    finally:
+        # Tune leaves a handler behind that swallows the first Ctrl-C after it.
+        signal.signal(signal.SIGINT, heard)
     return list(telling.trials.values())
 
 

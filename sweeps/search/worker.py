@@ -110,7 +110,7 @@ def _trainer(config: Any, callback: pl.Callback) -> pl.Trainer:
             accelerator="gpu" if on_gpu else "cpu",
             devices="auto",
             precision=lightning_precision(config.train.precision),
-            strategy=ray_lightning.RayDDPStrategy(),  # type: ignore[no-untyped-call]
+            strategy=ray_lightning.RayDDPStrategy(gradient_as_bucket_view=True),  # type: ignore[no-untyped-call]
             plugins=[ray_lightning.RayLightningEnvironment()],  # type: ignore[no-untyped-call]
             callbacks=[callback],
             num_sanity_val_steps=0,

@@ -1,4 +1,4 @@
-"""Words fall into the parts that a running text would give, and spans survive the way there and back."""
+"""Words fall into the parts that a running text has, and spans survive the way there and back."""
 
 from __future__ import annotations
 

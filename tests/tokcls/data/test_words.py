@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import normalizers
 
-from tokcls.errors import InputError
 from tokcls.data.words import Word, split
+from tokcls.errors import InputError
 
 
 @pytest.mark.parametrize(

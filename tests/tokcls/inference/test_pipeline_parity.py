@@ -17,10 +17,10 @@ from tests.tokcls.inference.made import make_bundle
 from tokcls.data.batches import pad
 from tokcls.data.windows import cut, encode, tokenizing
 from tokcls.data.word_scores import WordScores
+from tokcls.data.words import split
 from tokcls.inference.bundle import read_manifest
 from tokcls.inference.engines import Onnx
 from tokcls.inference.predictor import Predictor
-from tokcls.data.words import split
 from tokcls.labels.decoding import decode_tags
 from tokcls.labels.schemes import SCHEMES
 
