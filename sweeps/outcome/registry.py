@@ -52,8 +52,8 @@ def register(
 ) -> Registered:
     """Log `bundle` to a run as a model from code, register it, and let the better one be champion.
 
-    The new version becomes champion unless the present one scores higher than `f1` on the same
-    `gold` sentences. Raises RegistryError when MLflow refuses.
+    The new version becomes champion if `f1` beats the present one's on the same `gold`
+    sentences. Raises RegistryError when MLflow refuses.
     """
     with _quiet():
         import mlflow
@@ -110,7 +110,7 @@ def _compare(
             present_f1 = score_bundle(manifest.parent, gold)
     except (TokclsError, StopIteration) as error:
         return True, f"version {present} cannot be used any more ({error})"
-    better = f1 >= present_f1
+    better = f1 > present_f1
     comparison = f"validation f1 {f1:.3f}, version {present} has {present_f1:.3f} on the same text"
     return better, comparison
 

@@ -40,6 +40,7 @@ class SlotClosed(Exception):
 def work(loop: dict[str, Any]) -> None:
     """Train the assignments of `loop["mailbox"]` until it closes; `loop["cpus"]` is the share."""
     torch.set_num_threads(max(1, int(loop["cpus"])))
+    gc.freeze()  # what the imports left stays: collecting between trials then takes no time
     mailbox = loop["mailbox"]
     data: dict[ray.ObjectRef[Prepared], Prepared] = {}
     after, last_step_at = 0, None
