@@ -27,6 +27,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: install  ## sweep the quickstart space on the bundled corpus (minutes, on two cores)
 	$(RUN) -m sweeps.run search_spaces/quickstart.yaml
+	@echo 'These commands want the environment: . $(VENV)/bin/activate'
 
 test: install  ## run every test (under 20 minutes); `pytest -m "not slow"` is the inner loop
 	HF_HUB_OFFLINE=1 $(RUN) -m pytest

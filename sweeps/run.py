@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from sweeps.console import Stages, Terminal, wide
+from sweeps.errors import NothingFinished, SweepError
 from sweeps.space.keys import keys_text
 from sweeps.space.space import SearchSpace, load_space
 from tokcls.errors import TokclsError
@@ -65,7 +66,7 @@ def main(
         stages.say(f"reading {file}")
         space = load_space(file, overrides or ())
         if check:
-            _check(space, stages, terminal.out)
+            _check(space, stages, terminal.out, address)
             return
         _run(space, stages, terminal, resume=resume, serve=serve, address=address)
     except KeyboardInterrupt:
@@ -81,14 +82,18 @@ def main(
         raise typer.Exit(NOTHING) from None
 
 
-def _check(space: SearchSpace, stages: Stages, out: TextIO) -> None:
+def _check(space: SearchSpace, stages: Stages, out: TextIO, address: str | None) -> None:
     """Look everything up, as a sweep would, and say what would be run."""
     from sweeps.preflight import plan_here, preflight
+    from sweeps.search.cluster import cluster_address
 
+    local = cluster_address(address) is None
     with stages("looking up backbones and corpus"):
-        ready = preflight(space)
-    for line in (*ready.space.describe(), *ready.corpus.describe(), plan_here(space).describe()):
+        ready = preflight(space, local=local)
+    for line in (*ready.space.describe(), *ready.corpus.describe()):
         print(line, file=out)
+    if local:
+        print(plan_here(space).describe(), file=out)
     print(f"{space.file}: good", file=out)
 
 
@@ -105,13 +110,12 @@ def _run(
     from sweeps.sweep import Interrupted, run_sweep
 
     if serve:
-        from tokcls.inference.app import check_port
-
-        check_port("127.0.0.1", 8000)  # known now, rather than when the sweep is done
+        _check_port()
     try:
         outcome = run_sweep(space, stages, terminal, resume=resume, address=address)
     except Interrupted as interrupted:
-        stages.say(f"{interrupted}\ngo on with: python -m sweeps.run {_again(space)} --resume")
+        again = _again(space, address, serve=serve)
+        stages.say(f"{interrupted}\ngo on with: python -m sweeps.run {again} --resume")
         raise typer.Exit(INTERRUPTED) from None
     report(outcome, wide(terminal.out))
     if serve:
@@ -120,13 +124,28 @@ def _run(
         serve_until_stopped(str(outcome.bundle.folder), terminal)
 
 
-def _again(space: SearchSpace) -> str:
-    return " ".join(shlex.quote(part) for part in (space.file, *space.places.given))
+def _check_port() -> None:
+    """Find a taken port now, rather than when the sweep is done."""
+    from tokcls.inference.app import PortInUse, check_port
+
+    try:
+        check_port("127.0.0.1", 8000)
+    except PortInUse as error:
+        raise SweepError(
+            "port 8000 is in use; free it, or run without --serve and then "
+            "`python -m sweeps.serve --port` with another"
+        ) from error
+
+
+def _again(space: SearchSpace, address: str | None, *, serve: bool) -> str:
+    """Write the arguments of this run again, for a shell."""
+    parts = [space.file, *space.places.given]
+    parts += ["--address", address] if address else []
+    parts += ["--serve"] if serve else []
+    return " ".join(shlex.quote(part) for part in parts)
 
 
 def _exit_code(error: TokclsError) -> int:
-    from sweeps.errors import NothingFinished
-
     return NOTHING if isinstance(error, NothingFinished) else WRONG
 
 

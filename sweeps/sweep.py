@@ -89,6 +89,7 @@ def _run(
     parent = tracker.open_sweep(
         space.name, _params(ready), _tags(ready, folder), history.run_id if history else ""
     )
+    tracker.recall(past)
     if history is None:
         ledger.open_sweep(
             name=space.name,
@@ -144,6 +145,8 @@ def _conclude(
             cpus=materials.plan.cpus,
         )
     (folder / "winner.yaml").write_text(space.to_yaml(winner.values), encoding="utf-8")
+    tracker.log_winner(winner, bundle.metrics)
+    tracker.close_sweep(done=True, metrics=bundle.metrics)
     registered = None
     if space.sweep.output.register_as:
         with stages("registering in MLflow"):
@@ -156,8 +159,6 @@ def _conclude(
                 gold=ready.corpus.validation,
                 tags={"trial": winner.trial_id, "data_hash": ready.corpus.fingerprint},
             )
-    tracker.log_winner(winner, bundle.metrics)
-    tracker.close_sweep(done=True, metrics=bundle.metrics)
     ledger.write("done", winner=winner.trial_id, bundle=str(bundle.folder))
     return Outcome(folder, board, winner, bundle, registered, tracker.uri)
 

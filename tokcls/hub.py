@@ -20,6 +20,7 @@ from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
+    HFValidationError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
@@ -240,6 +241,8 @@ def _ask(name: str, kind: Kind, endpoint: str | None, timeout: float) -> Lookup:
         return Lookup(name, "unreachable", reason="HF_HUB_OFFLINE is set")
     except (TransportError, OSError) as error:
         return Lookup(name, "unreachable", reason=str(error) or type(error).__name__)
+    except HFValidationError as error:
+        raise _error(kind, f"{name!r} is no Hub id: {error}") from error
     except ValueError:
         return Lookup(name, "unreachable", reason="what answers in its place is not the Hub")
     return Lookup(name, "reachable", sha=info.sha)

@@ -106,7 +106,7 @@ def _evaluate(
         network, assignment.config, _schema(assignment, data), data, evaluated=name
     )
     trainer = pl.Trainer(
-        accelerator="auto",
+        accelerator="cpu",
         devices=1,
         logger=False,
         enable_checkpointing=False,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -56,20 +55,3 @@ class Leaderboard:
         what = shown_values(trial.values)
         reason = f" ({trial.reason})" if trial.reason else ""
         return [trial.trial_id, *scores, epoch, str(trial.state), what + reason]
-
-    def as_json(self) -> list[dict[str, Any]]:
-        """The same as plain values, best first."""
-        rows = []
-        for trial in self.trials:
-            best = trial.best(self._metric)
-            rows.append(
-                {
-                    "trial": trial.trial_id,
-                    "state": str(trial.state),
-                    "values": dict(trial.values),
-                    "epoch": best.number if best else None,
-                    "metrics": best.metrics if best else {},
-                    "reason": trial.reason,
-                }
-            )
-        return rows

@@ -100,6 +100,7 @@ def _compare(
     if not present:
         return True, "the first version of this model"
     import mlflow
+    from mlflow.exceptions import MlflowException
 
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -110,6 +111,8 @@ def _compare(
             present_f1 = score_bundle(manifest.parent, gold)
     except (TokclsError, StopIteration) as error:
         return True, f"version {present} cannot be used any more ({error})"
+    except (MlflowException, OSError) as error:
+        return False, f"version {present} cannot be read ({error}); move the alias by hand"
     better = f1 > present_f1
     comparison = f"validation f1 {f1:.3f}, version {present} has {present_f1:.3f} on the same text"
     return better, comparison

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from sweeps.outcome.finish import Finished
 from sweeps.outcome.leaderboard import COLUMNS, Leaderboard
 from sweeps.outcome.registry import Registered
 from sweeps.search.events import Trial
+from sweeps.search.tracking import DEFAULT_URI
 
 EXAMPLE = '{"inputs": "Ada Lovelace was born in London."}'
 
@@ -61,12 +63,21 @@ def next_steps(outcome: Outcome) -> list[tuple[str, str]]:
     serve = str(outcome.bundle.folder)
     if outcome.registered is not None and outcome.registered.champion:
         serve = f"models:/{outcome.registered.name}@champion"
+    own = outcome.tracking == (os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
+    where = "" if own else f"MLFLOW_TRACKING_URI={shlex.quote(outcome.tracking)} "
     header = "-H 'Content-Type: application/json'"
     return [
         (
             "compare the trials in MLflow",
-            f"mlflow ui --backend-store-uri {shlex.quote(outcome.tracking)}",
+            _look(outcome.tracking),
         ),
-        ("serve the model", f"python -m sweeps.serve {shlex.quote(serve)}"),
+        ("serve the model", f"{where}python -m sweeps.serve {shlex.quote(serve)}"),
         ("ask it", f"curl -s http://127.0.0.1:8000/predict {header} -d '{EXAMPLE}'"),
     ]
+
+
+def _look(tracking: str) -> str:
+    """How to see a tracking store: a server has its own pages, a database needs `mlflow ui`."""
+    if tracking.startswith(("http://", "https://")):
+        return f"open {tracking}"
+    return f"mlflow ui --backend-store-uri {shlex.quote(tracking)}"

@@ -29,10 +29,9 @@ WORKERS_ONLY = {"HF_HUB_OFFLINE": "1"}  # the driver has fetched all there is to
 
 @dataclass(frozen=True)
 class Session:
-    """A connection to Ray: its total resources, and the dashboard's address where it is known."""
+    """A connection to Ray, and the cluster's total resources."""
 
     resources: Mapping[str, float]
-    dashboard: str
 
     def close(self) -> None:
         """Leave the cluster; a local one ends."""
@@ -71,7 +70,7 @@ def ray_session(address: str | None, log: Path) -> Session:
     if not address:
         os.environ.update(ENVIRONMENT)
     try:
-        context = ray.init(
+        ray.init(
             address=address or "local",
             include_dashboard=None if address else True,
             dashboard_host="127.0.0.1",
@@ -84,7 +83,7 @@ def ray_session(address: str | None, log: Path) -> Session:
         where = f"the Ray cluster at {address}" if address else "a local Ray cluster"
         raise ResourceError(f"cannot use {where}: {str(error).splitlines()[0]}") from error
     resources = dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
-    return Session(resources, context.dashboard_url or "")
+    return Session(resources)
 
 
 def _log_to_file(log: Path) -> None:

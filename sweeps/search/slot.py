@@ -112,6 +112,8 @@ class Slot(tune.Trainable):
         ray.get(self._mailbox.assign.remote(replace(assignment, reported=self._reported)))
 
     def step(self) -> dict[str, Any]:
+        if self._epoch is None and self._reported >= self._epochs():
+            return {"epoch": self._reported, "done": True}  # all was told before a restart
         if self._epoch is None:
             self._attempts = 0
             self._assign()
@@ -141,7 +143,7 @@ class Slot(tune.Trainable):
         space = self._materials.space
         metric = space.sweep.search.metric
         self._epoch = self._reported = event.number
-        final = event.number == space.trial(self._trial[VALUES]).train.epochs
+        final = event.number == self._epochs()
         if final:
             self._end_trial()
         return {
@@ -150,6 +152,9 @@ class Slot(tune.Trainable):
             METRICS: event.metrics,
             "done": final,
         }
+
+    def _epochs(self) -> int:
+        return self._materials.space.trial(self._trial[VALUES]).train.epochs
 
     def _end_trial(self) -> None:
         if self._epoch is not None:

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sweeps.errors import RegistryError
@@ -75,6 +75,11 @@ class Tracker:
         else:
             self._log(self.run_id, params={key: _text(value) for key, value in params.items()})
         return self.run_id
+
+    def recall(self, past: Iterable[Trial]) -> None:
+        """Give the trials of an earlier session their runs."""
+        for trial in past:
+            trial.run_id = self._children.get(trial.trial_id, "")
 
     def _find_children(self) -> dict[str, str]:
         """Find the runs of an earlier session, so that no trial appears twice."""

@@ -40,6 +40,9 @@ class Telling(tune.Callback):
         return {}  # Tune pickles its callbacks to restore from; a sweep is restored from the ledger
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        self._start(trial)
+
+    def _start(self, trial: Any) -> Trial:
         trial_id, values = trial.config[TRIAL], trial.config[VALUES]
         ours = self.trials.get(trial_id)
         if ours is None:
@@ -52,6 +55,7 @@ class Telling(tune.Callback):
             )
         for listener in self._listeners:
             listener.started(ours)
+        return ours
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
@@ -73,7 +77,9 @@ class Telling(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         error = trial.get_error()
         reason = str(error).strip().splitlines()[-1] if error else "the slot died"
-        self._end(self.trials[trial.config[TRIAL]], State.FAILED, reason)
+        # A slot that cannot even be made fails a trial that was never started.
+        ours = self.trials.get(trial.config[TRIAL]) or self._start(trial)
+        self._end(ours, State.FAILED, reason)
 
     def _end(self, trial: Trial, state: State, reason: str) -> None:
         trial.state, trial.reason, trial.ended_at = state, reason, time.time()

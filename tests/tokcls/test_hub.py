@@ -269,3 +269,11 @@ def test_a_name_of_no_known_form_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "train.txt").touch()
     with pytest.raises(CorpusError, match="is a file"):
         is_local(str(tmp_path / "train.txt"), kind="dataset")
+
+
+@pytest.mark.parametrize("name", ["bert--base", "a..b", "x.git"])
+def test_an_ill_formed_id_is_an_error_and_not_an_offline_case(
+    name: str, no_hub: None, tmp_path: Path
+) -> None:
+    with pytest.raises(BackboneError, match=name):
+        resolve_backbones([name], [str(tmp_path)])

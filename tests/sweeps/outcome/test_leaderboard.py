@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from io import StringIO
 
 import pytest
@@ -100,17 +99,3 @@ def test_the_table_shows_places_scores_epochs_and_what_was_drawn() -> None:
 @pytest.mark.parametrize("reason", ["KeyError: '[/INST]'", "ValueError: tag [red]B-PER"])
 def test_brackets_in_a_reason_are_shown_as_they_are(reason: str) -> None:
     assert reason in shown(make_trial("t001", [], FAILED, reason=reason))[-1]
-
-
-def test_the_board_is_the_same_as_plain_values() -> None:
-    rows = board(
-        make_trial("t001", [], FAILED, reason="out of memory"),
-        make_trial("t002", [0.4, 0.8], FINISHED, values={"train.epochs": 2}),
-    ).as_json()
-    assert [row["trial"] for row in rows] == ["t002", "t001"]
-    assert rows[0]["epoch"] == 2
-    assert rows[0]["metrics"]["val_f1"] == 0.8
-    assert rows[0]["values"] == {"train.epochs": 2}
-    assert (rows[1]["state"], rows[1]["reason"]) == ("failed", "out of memory")
-    assert (rows[1]["epoch"], rows[1]["metrics"]) == (None, {})
-    assert json.loads(json.dumps(rows)) == rows
