@@ -17,6 +17,7 @@ from sweeps.console import Stages, Terminal, wide
 from sweeps.errors import NothingFinished, SweepError
 from sweeps.space.keys import keys_text
 from sweeps.space.space import SearchSpace, load_space
+from sweeps.stop import GONE_WITHIN_S, adopt_orphans, end_children
 from tokcls.errors import TokclsError
 
 DONE, NOTHING, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -70,6 +71,7 @@ def main(
             return
         _run(space, stages, terminal, resume=resume, serve=serve, address=address)
     except KeyboardInterrupt:
+        end_children(within=GONE_WITHIN_S)  # Ray may have been half started
         stages.say("interrupted; nothing was started yet")
         raise typer.Exit(INTERRUPTED) from None
     except TokclsError as error:
@@ -109,6 +111,7 @@ def _run(
     from sweeps.outcome.report import report
     from sweeps.sweep import Interrupted, run_sweep
 
+    adopt_orphans()
     if serve:
         _check_port()
     try:

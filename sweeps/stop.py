@@ -1,4 +1,4 @@
-"""How a server ends: Ctrl-C or SIGTERM takes this process and all below it, within seconds.
+"""How a command ends: Ctrl-C or SIGTERM takes this process and all below it, within seconds.
 
 Linux only: it reads /proc and adopts orphans with prctl.
 """
@@ -19,6 +19,11 @@ GONE_WITHIN_S = 3.0
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 
 
+def adopt_orphans() -> None:
+    """Let processes that lose their parent while Ray goes down become ours, to be found."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
 def stop_on_signal(err: TextIO) -> threading.Event:
     """Let Ctrl-C or SIGTERM end this process and every process below it, with exit code 0.
 
@@ -26,8 +31,7 @@ def stop_on_signal(err: TextIO) -> threading.Event:
     So a thread listens where the interpreter writes a signal's number as it comes. The event is
     set as soon as one came.
     """
-    # Processes that lose their parent while Ray goes down become ours, and can be found.
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     stopping = threading.Event()
