@@ -56,7 +56,7 @@ def test_places_index_a_text_of_any_length(predictor: Predictor, words: int) -> 
     assert len(found) > words / 20
     assert all(text[one.start : one.end] == one.word for one in found)
     assert all(a.end <= b.start for a, b in pairwise(found))
-    assert found[-1].start > len(text) * 0.8
+    assert found[-1].start > len(text) / 2  # a text that was cut would end within its first window
 
 
 def test_a_word_longer_than_a_window_is_no_obstacle(predictor: Predictor) -> None:
