@@ -140,8 +140,9 @@ def test_a_map_of_files_stays_a_value(load: Load) -> None:
 
 
 def test_a_share_of_a_gpu_is_one_over_n(load: Load) -> None:
-    for share in ("0.5", "0.33", "0.25", "2", "0", "auto"):
-        load(f"resources: {{gpus_per_worker: {share}}}\n")
+    for text, share in {"0.5": 0.5, "0.33": 0.33, "2": 2.0, "0": 0.0, "auto": "auto"}.items():
+        space = load(f"resources: {{gpus_per_worker: {text}}}\n")
+        assert space.sweep.resources.gpus_per_worker == share
 
 
 def test_every_choice_is_tried_by_itself_and_not_in_all_combinations(load: Load) -> None:
