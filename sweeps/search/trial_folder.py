@@ -3,7 +3,7 @@
     best/model.safetensors    weights of the best epoch so far
     best/predictions.npz      its spans and its per-sentence counts on the validation split
     best/epoch.json           which epoch it was, and its metrics
-    last.ckpt, last.json      full state after the last epoch; removed when the trial is over
+    last.ckpt                 full state to restart from; removed when the trial is over
 
 Everything is written beside its place and renamed: a kill leaves the old file or the new one.
 """
@@ -58,11 +58,11 @@ class TrialFolder:
 
     def best(self) -> SavedEpoch | None:
         """Read which epoch is the best so far."""
-        return _read_epoch(self.folder / "best" / "epoch.json")
-
-    def last(self) -> SavedEpoch | None:
-        """Read which epoch `last.ckpt` was written after; None: nothing to restart from."""
-        return _read_epoch(self.folder / "last.json") if self.state.is_file() else None
+        path = self.folder / "best" / "epoch.json"
+        if not path.is_file():
+            return None
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return SavedEpoch(int(found["number"]), found["metrics"])
 
     def save_best(
         self,
@@ -76,22 +76,13 @@ class TrialFolder:
         write_whole(self.predictions, lambda path: _write_predictions(path, evaluation))
         write_json(self.folder / "best" / "epoch.json", {"number": number, "metrics": metrics})
 
-    def save_last(
-        self, number: int, metrics: dict[str, float], save_state: Callable[[Path], object]
-    ) -> None:
-        """Keep the full state after an epoch."""
+    def save_state(self, save: Callable[[Path], object]) -> None:
+        """Keep the full state after an epoch, in place of the one before."""
+        write_whole(self.state, save)
 
-        def write(path: Path) -> None:
-            save_state(path)
-            (self.folder / "last.json").unlink(missing_ok=True)  # it speaks of the old state
-
-        write_whole(self.state, write)
-        write_json(self.folder / "last.json", {"number": number, "metrics": metrics})
-
-    def drop_last(self) -> None:
+    def drop_state(self) -> None:
         """Remove the restart state, when the trial is over."""
         self.state.unlink(missing_ok=True)
-        (self.folder / "last.json").unlink(missing_ok=True)
 
 
 class Tidy:
@@ -107,19 +98,12 @@ class Tidy:
         """Between epochs its workers write."""
 
     def ended(self, trial: Trial) -> None:
-        TrialFolder(folder_of(self._sweep, trial.trial_id)).drop_last()
+        TrialFolder(folder_of(self._sweep, trial.trial_id)).drop_state()
 
 
 def folder_of(sweep: Path, trial_id: str) -> Path:
     """Where a trial's files are."""
     return sweep / "trials" / trial_id
-
-
-def _read_epoch(path: Path) -> SavedEpoch | None:
-    if not path.is_file():
-        return None
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return SavedEpoch(int(found["number"]), found["metrics"])
 
 
 def _write_predictions(path: Path, evaluation: Evaluation) -> None:

@@ -93,13 +93,9 @@ def train(
         pad_id=data.tokenizing.pad_id,
     )
     module = TokenClassifier(network, config, schema, data)
-    callback = EpochEnd(folder, post, last_step_at)
-    resumed = folder.last()
-    if resumed is not None and not callback.catch_up(resumed.number, resumed.metrics):
-        return last_step_at
-    _trainer(config, callback).fit(
-        module, ckpt_path=str(folder.state) if resumed else None, weights_only=True
-    )
+    callback = EpochEnd(folder, post, assignment.reported, last_step_at)
+    state = str(folder.state) if folder.state.is_file() else None
+    _trainer(config, callback).fit(module, ckpt_path=state, weights_only=True)
     return callback.last_step_at
 
 
@@ -125,17 +121,18 @@ def _trainer(config: Any, callback: pl.Callback) -> pl.Trainer:
 
 
 class EpochEnd(pl.Callback):
-    """After each epoch: keep the best, keep the state, report, and wait for the verdict."""
+    """After each epoch: keep the best, report, and keep the state if the trial goes on.
 
-    def __init__(self, folder: TrialFolder, post: _Post, last_step_at: float | None) -> None:
-        self.folder, self.post = folder, post
+    The state is several times the weights: writing it for a trial that is then stopped would hold
+    up the next. A trial that loses its worker before it is written repeats one epoch.
+    """
+
+    def __init__(
+        self, folder: TrialFolder, post: _Post, reported: int, last_step_at: float | None
+    ) -> None:
+        self.folder, self.post, self.reported = folder, post, reported
         self.previous_step_at, self.last_step_at = last_step_at, last_step_at
         self.epoch_began = self.last_training_step_at = time.time()
-
-    def catch_up(self, number: int, metrics: dict[str, float]) -> bool:
-        """Report an epoch that was saved before a restart; says whether the trial goes on."""
-        self.post.report(number, metrics)
-        return self._goes_on(self.post.verdict(number))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
         self.epoch_began = time.time()
@@ -147,33 +144,34 @@ class EpochEnd(pl.Callback):
         self.last_step_at = time.time()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
-        number, final = trainer.current_epoch + 1, trainer.current_epoch + 1 == trainer.max_epochs
+        number = trainer.current_epoch + 1
         metrics = self._metrics(trainer, module)
-        if trainer.is_global_zero:
-            best = self.folder.best()
-            if best is None or metrics["val_f1"] > best.metrics["val_f1"]:
-                assert module.evaluation is not None
-                self.folder.save_best(
-                    number, metrics, module.evaluation, partial(_save_weights, module.network)
-                )
-        if final:
+        if number > self.reported:  # else it was told before a restart
+            if trainer.is_global_zero:
+                self._keep_best(number, metrics, module)
             self.post.report(number, metrics)
+        if number == trainer.max_epochs:
             return
-        self._save_last(trainer, number, metrics)
-        self.post.report(number, metrics)
-        trainer.should_stop = not self._goes_on(self.post.verdict(number))
-
-    def _save_last(self, trainer: pl.Trainer, number: int, metrics: dict[str, float]) -> None:
-        """Every rank takes part in gathering the state; rank 0 writes it."""
-        if trainer.is_global_zero:
-            self.folder.save_last(number, metrics, trainer.save_checkpoint)
-        else:
-            trainer.save_checkpoint(self.folder.state)
-
-    def _goes_on(self, verdict: Verdict) -> bool:
+        verdict = self.post.verdict(number)
         if verdict is Verdict.CLOSED:
             raise SlotClosed
-        return verdict is Verdict.CONTINUE
+        trainer.should_stop = verdict is Verdict.STOP
+        if verdict is Verdict.CONTINUE:
+            self._keep_state(trainer)
+
+    def _keep_best(self, number: int, metrics: dict[str, float], module: TokenClassifier) -> None:
+        best = self.folder.best()
+        if best is None or metrics["val_f1"] > best.metrics["val_f1"]:
+            assert module.evaluation is not None
+            save_weights = partial(_save_weights, module.network)
+            self.folder.save_best(number, metrics, module.evaluation, save_weights)
+
+    def _keep_state(self, trainer: pl.Trainer) -> None:
+        """Every rank takes part in gathering the state; rank 0 writes it."""
+        if trainer.is_global_zero:
+            self.folder.save_state(trainer.save_checkpoint)
+        else:
+            trainer.save_checkpoint(self.folder.state)
 
     def _metrics(self, trainer: pl.Trainer, module: TokenClassifier) -> dict[str, float]:
         assert module.evaluation is not None

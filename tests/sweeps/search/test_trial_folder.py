@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweeps.search import trial_folder
 from sweeps.search.trial_folder import SavedEpoch, TrialFolder, write_json, write_whole
 from tokcls.labels.scoring import count, per_sentence
 from tokcls.labels.spans import Span
@@ -40,7 +39,7 @@ def crash(path: Path) -> None:
 
 def test_a_new_trial_has_neither_a_best_epoch_nor_a_state(folder: TrialFolder) -> None:
     assert folder.best() is None
-    assert folder.last() is None
+    assert not folder.state.exists()
 
 
 def test_the_best_epoch_comes_back(folder: TrialFolder, evaluation: Evaluation) -> None:
@@ -93,15 +92,13 @@ def test_predictions_without_a_span_keep_their_shape(folder: TrialFolder) -> Non
         assert saved["counts"].shape == (1, 2, 3)
 
 
-def test_the_last_state_comes_back_until_the_trial_is_over(folder: TrialFolder) -> None:
-    folder.save_last(1, {"val_f1": 0.5}, lambda path: path.write_bytes(b"state 1"))
-    folder.save_last(2, {"val_f1": 0.6}, lambda path: path.write_bytes(b"state 2"))
-    assert folder.last() == SavedEpoch(2, {"val_f1": 0.6})
+def test_the_last_state_stays_until_the_trial_is_over(folder: TrialFolder) -> None:
+    folder.save_state(lambda path: path.write_bytes(b"state 1"))
+    folder.save_state(lambda path: path.write_bytes(b"state 2"))
     assert folder.state.read_bytes() == b"state 2"
-    folder.drop_last()
-    assert folder.last() is None
+    folder.drop_state()
     assert list(folder.folder.iterdir()) == []
-    folder.drop_last()
+    folder.drop_state()
 
 
 def test_a_crash_while_weights_are_written_leaves_the_old_best(
@@ -115,10 +112,9 @@ def test_a_crash_while_weights_are_written_leaves_the_old_best(
 
 
 def test_a_crash_while_a_state_is_written_leaves_the_old_state(folder: TrialFolder) -> None:
-    folder.save_last(1, {"val_f1": 0.5}, lambda path: path.write_bytes(b"old"))
+    folder.save_state(lambda path: path.write_bytes(b"old"))
     with pytest.raises(OSError, match="no space left"):
-        folder.save_last(2, {"val_f1": 0.6}, crash)
-    assert folder.last() == SavedEpoch(1, {"val_f1": 0.5})
+        folder.save_state(crash)
     assert folder.state.read_bytes() == b"old"
 
 
@@ -129,21 +125,6 @@ def test_a_crash_before_the_first_best_is_whole_leaves_none(
         folder.save_best(1, {"val_f1": 0.9}, evaluation, crash)
     assert folder.best() is None
     assert not folder.weights.exists()
-
-
-def test_a_state_and_its_note_never_speak_of_different_epochs(
-    folder: TrialFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder.save_last(1, {"val_f1": 0.5}, lambda path: path.write_bytes(b"state 1"))
-
-    def killed(path: Path, value: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(trial_folder, "write_json", killed)
-    with pytest.raises(KeyboardInterrupt):
-        folder.save_last(2, {"val_f1": 0.6}, lambda path: path.write_bytes(b"state 2"))
-    last = folder.last()
-    assert last is None or folder.state.read_bytes() == f"state {last.number}".encode()
 
 
 def test_a_file_is_on_disk_before_it_takes_its_place(
