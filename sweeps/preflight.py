@@ -16,7 +16,7 @@ from sweeps.space.space import SearchSpace
 from tokcls.data.corpus import Corpus
 from tokcls.data.source import load_corpus
 from tokcls.errors import ConfigError, TokclsError
-from tokcls.hub import Resolution, resolve_backbones, resolve_source
+from tokcls.hub import Lookup, Resolution, resolve_backbones, resolve_source
 from tokcls.model.backbones import Backbone, find_backbone
 
 
@@ -45,10 +45,9 @@ def preflight(space: SearchSpace, *, local: bool = True) -> Ready:
         space = space.with_backbones(models.names, models.notes)
     if source is not None and source.notes:
         space = space.with_source(source.names[0], source.notes)
-    revisions = {lookup.id: lookup.sha for lookup in models.lookups}
+    asked = {lookup.id: lookup for lookup in models.lookups}
     backbones = {
-        name: _at(space, "model.backbone", _find, name, revisions.get(name))
-        for name in space.backbones
+        name: _at(space, "model.backbone", _find, name, asked.get(name)) for name in space.backbones
     }
     corpus = load_corpus(space.data.source)
     offline = models.offline or bool(source and source.offline)
@@ -90,8 +89,10 @@ def _resolve_source(space: SearchSpace) -> Resolution | None:
     return None
 
 
-def _find(name: str, revision: str | None) -> Backbone:
-    return find_backbone(name, revision=revision)
+def _find(name: str, lookup: Lookup | None) -> Backbone:
+    if lookup is None:
+        return find_backbone(name)
+    return find_backbone(name, revision=lookup.sha, cached=lookup.state == "unreachable")
 
 
 def _at(space: SearchSpace, path: str, call: Any, *args: Any) -> Any:

@@ -72,7 +72,7 @@ def main(
         _run(space, stages, terminal, resume=resume, serve=serve, address=address)
     except KeyboardInterrupt:
         end_children(within=GONE_WITHIN_S)  # Ray may have been half started
-        stages.say("interrupted; nothing was started yet")
+        stages.say("interrupted")
         raise typer.Exit(INTERRUPTED) from None
     except TokclsError as error:
         stages.say(f"error: {error}" if len(str(error).splitlines()) == 1 else f"{error}")
@@ -109,17 +109,20 @@ def _run(
     address: str | None,
 ) -> None:
     from sweeps.outcome.report import report
-    from sweeps.sweep import Interrupted, run_sweep
+    from sweeps.sweep import Interrupted, Unconcluded, run_sweep
 
     adopt_orphans()
     if serve:
         _check_port()
     try:
         outcome = run_sweep(space, stages, terminal, resume=resume, address=address)
-    except Interrupted as interrupted:
-        again = _again(space, address, serve=serve)
-        stages.say(f"{interrupted}\ngo on with: python -m sweeps.run {again} --resume")
-        raise typer.Exit(INTERRUPTED) from None
+    except (Interrupted, Unconcluded) as error:
+        again = f"python -m sweeps.run {_again(space, address, serve=serve)} --resume"
+        if isinstance(error, Unconcluded):
+            wide(terminal.out).print(error.board.table())
+        stages.say(f"{error}\ngo on with: {again}")
+        code = INTERRUPTED if isinstance(error, Interrupted) else NOTHING
+        raise typer.Exit(code) from None
     report(outcome, wide(terminal.out))
     if serve:
         from sweeps.serve import serve_until_stopped

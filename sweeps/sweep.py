@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sweeps.console import Stages, Terminal
-from sweeps.errors import LedgerError, NothingFinished, SweepError
-from sweeps.outcome.finish import finish
+from sweeps.errors import NothingFinished, SweepError
+from sweeps.outcome.finish import Finished, finish
 from sweeps.outcome.leaderboard import Leaderboard
-from sweeps.outcome.registry import register
+from sweeps.outcome.registry import Registered, register
 from sweeps.outcome.report import Outcome
 from sweeps.preflight import Ready, preflight
 from sweeps.search.background import InBackground
 from sweeps.search.cluster import Session, cluster_address, ray_session
-from sweeps.search.events import Trial
+from sweeps.search.events import Listener, Trial
 from sweeps.search.ledger import NAME as LEDGER
-from sweeps.search.ledger import History, Ledger, read_ledger
+from sweeps.search.ledger import History, Ledger, find_history
 from sweeps.search.progress import Progress
 from sweeps.search.resources import plan_slots
 from sweeps.search.scheduler import most_epochs
@@ -29,6 +30,7 @@ from sweeps.search.tracking import Tracker, flatten, tracking_uri
 from sweeps.search.trial_folder import Tidy
 from sweeps.search.tuner import search
 from sweeps.space.space import SearchSpace
+from tokcls.errors import TokclsError
 
 
 class Interrupted(SweepError):
@@ -37,6 +39,14 @@ class Interrupted(SweepError):
     def __init__(self, folder: Path) -> None:
         super().__init__(f"interrupted; what was done so far is in {folder}")
         self.folder = folder
+
+
+class Unconcluded(SweepError):
+    """All trials are over, but the best of them was not bundled or not registered: see `board`."""
+
+    def __init__(self, board: Leaderboard, why: TokclsError) -> None:
+        super().__init__(f"the trials are done, but their best is not served yet: {why}")
+        self.board = board
 
 
 def run_sweep(
@@ -50,14 +60,19 @@ def run_sweep(
     """Run every trial of `space`, then bundle and register the best.
 
     Raises ConfigError before anything is started, Interrupted when stopped, NothingFinished when no
-    trial came to a score, and other TokclsErrors that say what is missing.
+    trial came to a score, Unconcluded when the best one cannot be bundled or registered, and other
+    TokclsErrors that say what is missing.
     """
     address = cluster_address(address)
     with stages("looking up backbones and corpus"):
         ready = preflight(space, local=address is None)
     stages.notes(ready.space.notes)
-    history = _history(ready) if resume else None
-    folder = Path(history.folder) if history else _new_folder(ready.space)
+    top = Path(space.sweep.output.folder).expanduser().resolve() / space.name
+    history = None
+    if resume:
+        history = find_history(top, ready.space.space_hash, ready.corpus.fingerprint)
+    # A new run's folder is made when something is written into it.
+    folder = Path(history.folder) if history else top / time.strftime("%Y-%m-%dT%H-%M-%S")
     log = folder / "ray.log"
     terminal.divert(log)
     stages.say(f"the log of Ray goes to {log}")
@@ -75,6 +90,26 @@ def run_sweep(
         raise Interrupted(folder) from None
 
 
+@dataclass(frozen=True)
+class _Running:
+    """What the stages of a sweep share once it has a slot plan, data in the store and a record."""
+
+    ready: Ready
+    materials: Materials
+    words: Any
+    tracker: Tracker
+    ledger: Ledger
+    stages: Stages
+
+    @property
+    def space(self) -> SearchSpace:
+        return self.ready.space
+
+    @property
+    def folder(self) -> Path:
+        return self.materials.folder
+
+
 def _run(
     ready: Ready, folder: Path, history: History | None, session: Session, stages: Stages
 ) -> Outcome:
@@ -89,17 +124,28 @@ def _run(
     parent = tracker.open_sweep(
         space.name, _params(ready), _tags(ready, folder), history.run_id if history else ""
     )
-    tracker.recall(past)
-    if history is None:
-        ledger.open_sweep(
-            name=space.name,
-            space=space.to_yaml(),
-            space_hash=space.space_hash,
-            corpus=ready.corpus.fingerprint,
-            run_id=parent,
-        )
-    materials = Materials(space, folder, plan, ready.backbones, data)
-    stages.say(f"{space.trials} trials in {plan.describe()}; {folder}")
+    try:
+        tracker.recall(past)
+        if history is None:
+            ledger.open_sweep(
+                name=space.name,
+                space=space.to_yaml(),
+                space_hash=space.space_hash,
+                corpus=ready.corpus.fingerprint,
+                run_id=parent,
+            )
+        materials = Materials(space, folder, plan, ready.backbones, data)
+        running = _Running(ready, materials, shared.words, tracker, ledger, stages)
+        return _conclude(running, _search(running, past))
+    except BaseException:  # Ctrl-C as well: no run may look as if it still went on
+        tracker.close_sweep(done=False)
+        raise
+
+
+def _search(running: _Running, past: Sequence[Trial]) -> list[Trial]:
+    """Run the trials, those of `past` left out; raise Interrupted if some are not over."""
+    space, stages, plan = running.space, running.stages, running.materials.plan
+    stages.say(f"{space.trials} trials in {plan.describe()}; {running.folder}")
     progress = Progress(
         stages.console,
         total=space.trials,
@@ -108,86 +154,67 @@ def _run(
         metric=space.sweep.search.metric,
     )
     progress.recall(past)
-    tracking = InBackground(tracker)
-    with progress:
-        trials = search(materials, [ledger, tracking, progress, Tidy(folder)], past)
-    tracking.flush()
+    tracking = InBackground(running.tracker)
+    listeners: list[Listener] = [running.ledger, tracking, progress, Tidy(running.folder)]
+    try:
+        with progress:
+            trials = search(running.materials, listeners, past)
+    finally:
+        tracking.flush()
     if sum(trial.over for trial in trials) < space.trials:
-        tracker.close_sweep(done=False, metrics={})
-        raise Interrupted(folder)
-    return _conclude(ready, materials, trials, tracker, ledger, stages, shared.words)
+        raise Interrupted(running.folder)
+    return trials
 
 
-def _conclude(
-    ready: Ready,
-    materials: Materials,
-    trials: Sequence[Trial],
-    tracker: Tracker,
-    ledger: Ledger,
-    stages: Stages,
-    words: Any,
-) -> Outcome:
-    space, folder = ready.space, materials.folder
-    board = Leaderboard(trials, metric=space.sweep.search.metric)
+def _conclude(running: _Running, trials: Sequence[Trial]) -> Outcome:
+    """Choose the best trial, bundle it, register it."""
+    board = Leaderboard(trials, metric=running.space.sweep.search.metric)
     winner = board.winner
     if winner is None:
-        tracker.close_sweep(done=False, metrics={})
         reasons = "\n".join(f"{trial.trial_id}: {trial.reason}" for trial in board.trials)
-        raise NothingFinished(f"no trial came to a score; see {folder / 'ray.log'}\n{reasons}")
-    with stages(f"bundling {winner.trial_id}: scoring test once, exporting, checking"):
-        assignment = assignment_of(materials, winner)
-        receipt = {"sweep": space.name, "source": ready.corpus.name, "offline": ready.offline}
-        bundle = result_of(
-            partial(finish, folder=folder / "bundle", receipt=receipt),
+        log = running.folder / "ray.log"
+        raise NothingFinished(f"no trial came to a score; see {log}\n{reasons}")
+    try:
+        bundle = _bundle(running, winner)
+        registered = _register(running, winner, bundle)
+    except TokclsError as error:
+        raise Unconcluded(board, error) from error
+    running.tracker.log_winner(winner, bundle.metrics)
+    running.tracker.close_sweep(done=True, metrics=bundle.metrics)
+    running.ledger.write("done", winner=winner.trial_id, bundle=str(bundle.folder))
+    return Outcome(running.folder, board, winner, bundle, registered, running.tracker.uri)
+
+
+def _bundle(running: _Running, winner: Trial) -> Finished:
+    ready, assignment = running.ready, assignment_of(running.materials, winner)
+    receipt = {"sweep": ready.space.name, "source": ready.corpus.name, "offline": ready.offline}
+    with running.stages(f"bundling {winner.trial_id}: scoring test once, exporting, checking"):
+        bundle: Finished = result_of(
+            partial(finish, folder=running.folder / "bundle", receipt=receipt),
             assignment,
             assignment.data,
-            words,
-            cpus=materials.plan.cpus,
+            running.words,
+            cpus=running.materials.plan.cpus,
         )
-    (folder / "winner.yaml").write_text(space.to_yaml(winner.values), encoding="utf-8")
-    tracker.log_winner(winner, bundle.metrics)
-    tracker.close_sweep(done=True, metrics=bundle.metrics)
-    registered = None
-    if space.sweep.output.register_as:
-        with stages("registering in MLflow"):
-            registered = register(
-                bundle.folder,
-                name=space.sweep.output.register_as,
-                uri=tracker.uri,
-                run_id=winner.run_id or tracker.run_id,
-                f1=bundle.metrics["val_f1"],
-                gold=ready.corpus.validation,
-                tags={"trial": winner.trial_id, "data_hash": ready.corpus.fingerprint},
-            )
-    ledger.write("done", winner=winner.trial_id, bundle=str(bundle.folder))
-    return Outcome(folder, board, winner, bundle, registered, tracker.uri)
+    configuration = running.space.to_yaml(winner.values)
+    (running.folder / "winner.yaml").write_text(configuration, encoding="utf-8")
+    return bundle
 
 
-def _new_folder(space: SearchSpace) -> Path:
-    """Name a new folder for this run of the sweep; made when something is written into it."""
-    stamp = time.strftime("%Y-%m-%dT%H-%M-%S")
-    return Path(space.sweep.output.folder).expanduser().resolve() / space.name / stamp
-
-
-def _history(ready: Ready) -> History:
-    """Read the newest run of this sweep; raise LedgerError if there is nothing to go on with."""
-    top = Path(ready.space.sweep.output.folder).expanduser().resolve() / ready.space.name
-    runs = sorted(path.parent for path in top.glob("*/ledger.jsonl"))
-    if not runs:
-        raise LedgerError(f"nothing to resume: {top} holds no sweep; run without --resume")
-    history = read_ledger(runs[-1])
-    if history.done:
-        raise LedgerError(f"nothing to resume: {runs[-1]} is finished; run without --resume")
-    for what, then, now in (
-        ("search space", history.header["space_hash"], ready.space.space_hash),
-        ("corpus", history.header["corpus"], ready.corpus.fingerprint),
-    ):
-        if then != now:
-            raise LedgerError(
-                f"{runs[-1]} cannot be resumed: its {what} was {then} and is now {now}; "
-                "undo the change, or run without --resume"
-            )
-    return history
+def _register(running: _Running, winner: Trial, bundle: Finished) -> Registered | None:
+    name, corpus = running.space.sweep.output.register_as, running.ready.corpus
+    if name is None:
+        return None
+    with running.stages("registering in MLflow"):
+        return register(
+            bundle.folder,
+            name=name,
+            uri=running.tracker.uri,
+            run_id=winner.run_id or running.tracker.run_id,
+            f1=bundle.metrics["val_f1"],
+            gold=corpus.validation,
+            tags={"trial": winner.trial_id, "data_hash": corpus.fingerprint},
+        )
 
 
 def _params(ready: Ready) -> dict[str, str]:

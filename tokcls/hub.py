@@ -86,13 +86,31 @@ class Resolution:
     lookups: tuple[Lookup, ...] = ()
 
 
-def look_up(repo_id: str, *, kind: Kind, timeout: float = 5.0) -> Lookup:
-    """Ask the Hub for one repository, once; HF_ENDPOINT and HF_HUB_OFFLINE are read at this call.
+def look_up(ids: Iterable[str], kind: Kind, timeout: float = 5.0) -> tuple[Lookup, ...]:
+    """Ask the Hub for all ids at once, each once, so that its silence costs one time-out, not many.
 
-    `timeout` is in seconds and half a second is the most that is waited beyond it. Raises
-    BackboneError or CorpusError when the Hub answers that there is no such repository for us.
+    `timeout` is in seconds and half a second is the most that is waited beyond it; HF_ENDPOINT and
+    HF_HUB_OFFLINE are read at this call. Raises BackboneError or CorpusError when the Hub answers
+    that there is no such repository for us.
     """
-    return _look_up_all([repo_id], kind, timeout)[0]
+    asked = list(dict.fromkeys(ids))
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in _ON:
+        return tuple(Lookup(name, "unreachable", reason="HF_HUB_OFFLINE is set") for name in asked)
+    endpoint = os.environ.get("HF_ENDPOINT") or None
+    deadline = time.monotonic() + timeout + _SLACK
+    running = [(name, _start(name, kind, endpoint, timeout)) for name in asked]
+    lookups: list[Lookup] = []
+    refusals: list[str] = []
+    for name, future in running:
+        try:
+            lookups.append(future.result(max(0.0, deadline - time.monotonic())))
+        except TimeoutError:
+            lookups.append(Lookup(name, "unreachable", reason=f"no answer within {timeout:g} s"))
+        except TokclsError as error:
+            refusals.append(str(error))
+    if refusals:
+        raise _error(kind, "\n".join(refusals))
+    return tuple(lookups)
 
 
 def in_cache(repo_id: str, kind: Kind, *, cache_dir: str | Path | None = None) -> bool:
@@ -172,7 +190,7 @@ def _resolve(
             f"got {', '.join(not_local)}",
         )
     remote = [words.short.get(name, name) for name in names if not is_local(name, kind=kind)]
-    lookups = _look_up_all(remote, kind, timeout)
+    lookups = look_up(remote, kind, timeout)
     silent = [lookup for lookup in lookups if lookup.state == "unreachable"]
     if not silent:
         return Resolution(tuple(names), lookups=lookups)
@@ -191,28 +209,6 @@ def _resolve(
         f"{said}; OFFLINE: {words.key} = {', '.join(offline_names)} instead of {', '.join(names)}"
     )
     return Resolution(tuple(offline_names), offline=True, notes=(note,), lookups=lookups)
-
-
-def _look_up_all(ids: Iterable[str], kind: Kind, timeout: float) -> tuple[Lookup, ...]:
-    """Ask for all ids at once, each once, so that a silent Hub costs one time-out and not many."""
-    asked = list(dict.fromkeys(ids))
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in _ON:
-        return tuple(Lookup(name, "unreachable", reason="HF_HUB_OFFLINE is set") for name in asked)
-    endpoint = os.environ.get("HF_ENDPOINT") or None
-    deadline = time.monotonic() + timeout + _SLACK
-    running = [(name, _start(name, kind, endpoint, timeout)) for name in asked]
-    lookups: list[Lookup] = []
-    refusals: list[str] = []
-    for name, future in running:
-        try:
-            lookups.append(future.result(max(0.0, deadline - time.monotonic())))
-        except TimeoutError:
-            lookups.append(Lookup(name, "unreachable", reason=f"no answer within {timeout:g} s"))
-        except TokclsError as error:
-            refusals.append(str(error))
-    if refusals:
-        raise _error(kind, "\n".join(refusals))
-    return tuple(lookups)
 
 
 def _start(name: str, kind: Kind, endpoint: str | None, timeout: float) -> Future[Lookup]:

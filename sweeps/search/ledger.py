@@ -114,6 +114,28 @@ def read_ledger(folder: Path) -> History:
     return History(folder, header, list(trials.values()), done)
 
 
+def find_history(sweeps: Path, space_hash: str, corpus: str) -> History:
+    """Read the newest run in a folder of runs, to go on with it.
+
+    `corpus` is its fingerprint. Raises LedgerError if there is none, it is finished, or it was
+    started with another search space or corpus.
+    """
+    runs = sorted(path.parent for path in sweeps.glob(f"*/{NAME}"))
+    if not runs:
+        raise LedgerError(f"nothing to resume: {sweeps} holds no sweep; run without --resume")
+    history = read_ledger(runs[-1])
+    if history.done:
+        raise LedgerError(f"nothing to resume: {runs[-1]} is finished; run without --resume")
+    held = (("search space", "space_hash", space_hash), ("corpus", "corpus", corpus))
+    for what, key, now in held:
+        if (then := history.header[key]) != now:
+            raise LedgerError(
+                f"{runs[-1]} cannot be resumed: its {what} was {then} and is now {now}; "
+                "undo the change, or run without --resume"
+            )
+    return history
+
+
 def _check_version(path: Path, header: dict[str, Any]) -> None:
     if header.get("version") != VERSION:
         raise LedgerError(

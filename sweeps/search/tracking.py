@@ -22,7 +22,6 @@ STATUS = {
     State.FINISHED: "FINISHED",
     State.STOPPED: "FINISHED",
     State.FAILED: "FAILED",
-    State.RUNNING: "KILLED",
 }
 PARENT_TAG = "mlflow.parentRunId"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI's view of runs
@@ -62,6 +61,7 @@ class Tracker:
             raise RegistryError(f"MLflow at {uri} cannot be used: {_first_line(error)}") from error
         self.run_id = ""
         self._children: dict[str, str] = {}
+        self._open_trials: set[str] = set()
         self._shared: dict[str, str] = {}
 
     def open_sweep(
@@ -91,15 +91,19 @@ class Tracker:
         )
         return {run.info.run_name: run.info.run_id for run in runs or ()}
 
-    def close_sweep(self, *, done: bool, metrics: Mapping[str, float]) -> None:
-        """End the parent run with the chosen trial's figures."""
+    def close_sweep(self, *, done: bool, metrics: Mapping[str, float] | None = None) -> None:
+        """End the parent run with the chosen trial's figures, and every trial's that is open."""
         self._log(self.run_id, metrics=metrics, step=0)
+        for run_id in self._open_trials:
+            self._guard(self._client.set_terminated, run_id, "KILLED")
+        self._open_trials.clear()
         self._guard(self._client.set_terminated, self.run_id, "FINISHED" if done else "KILLED")
 
     def started(self, trial: Trial) -> None:
         tags = {PARENT_TAG: self.run_id, "config_hash": trial.config_hash, "status": trial.state}
         known = self._children.get(trial.trial_id, "")
         trial.run_id = self._open(trial.trial_id, known, tags | self._shared)
+        self._open_trials.add(trial.run_id)
         if not known:
             self._log(trial.run_id, params=flatten(trial.config))
 
@@ -113,6 +117,7 @@ class Tracker:
             self._log(trial.run_id, metrics=kept | {"best_epoch": float(best.number)})
         self.tag(trial.run_id, {"status": trial.state.value, "reason": trial.reason})
         self._guard(self._client.set_terminated, trial.run_id, STATUS[trial.state])
+        self._open_trials.discard(trial.run_id)
 
     def log_winner(self, trial: Trial, metrics: Mapping[str, float]) -> None:
         """Add what only the chosen trial has: its test scores."""

@@ -58,6 +58,12 @@ class Sweep:
         assert len(by_name) == len(found), "no trial has two runs"
         return by_name
 
+    def statuses_now(self) -> dict[str, str]:
+        """Ask MLflow for the status of every run."""
+        runs = Sweep(self.world, self.run, self.done)
+        children = {name: run.info.status for name, run in runs.children.items()}
+        return {"": runs.parent.info.status, **children}
+
     def steps(self, trial: str, metric: str = "val_f1") -> list[int]:
         history = self.client.get_metric_history(self.children[trial].info.run_id, metric)
         return [each.step for each in history]
@@ -65,10 +71,12 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Resumed(Sweep):
-    """A sweep that was interrupted twice before: in a trial, and when all trials were over."""
+    """A sweep that was interrupted in a trial, then when all trials were over, then lost a line."""
 
     first: Done
     second: Done
+    statuses: tuple[dict[str, str], dict[str, str]]
+    """of the sweep's run and its trials' in MLflow, after each interrupt"""
 
 
 def answers(entities: Any) -> Answers:

@@ -215,7 +215,7 @@ def test_each_command_speaks_at_once(world: Path, module: str, arguments: tuple[
 def test_ctrl_c_in_the_first_second_is_no_crash(world: Path) -> None:
     done = interrupted(world, "s.yaml", at=lambda line: "reading" in line)
     assert done.code == 130
-    assert "interrupted; nothing was started yet" in done.err
+    assert "interrupted" in done.err
     assert "Traceback" not in done.err
     assert not (world / "runs").exists()
 

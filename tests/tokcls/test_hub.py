@@ -16,6 +16,7 @@ from huggingface_hub.utils import _detect_agent
 
 from tokcls.errors import BackboneError, CorpusError
 from tokcls.hub import Lookup, in_cache, is_local, look_up, resolve_backbones, resolve_source
+from tokcls.model.backbones import find_backbone
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 REPO = {"id": "org/there", "sha": SHA, "private": False, "tags": [], "downloads": 0, "likes": 0}
@@ -121,24 +122,24 @@ def cached_model(folder: Path, repo_id: str, *, weights: bool = True) -> Path:
 
 
 def test_a_reachable_id_comes_back_with_its_commit(hub: Hub) -> None:
-    assert look_up("org/there", kind="model") == Lookup("org/there", "reachable", SHA)
-    assert look_up("org/there", kind="dataset") == Lookup("org/there", "reachable", SHA)
+    assert look_up(["org/there"], "model")[0] == Lookup("org/there", "reachable", SHA)
+    assert look_up(["org/there"], "dataset")[0] == Lookup("org/there", "reachable", SHA)
     assert hub.asked == ["/api/models/org/there", "/api/datasets/org/there"]
 
 
 def test_a_missing_model_is_an_error_that_says_to_check_the_spelling(hub: Hub) -> None:
     with pytest.raises(BackboneError, match=r"'org/bertt'.*check the spelling"):
-        look_up("org/bertt", kind="model")
+        look_up(["org/bertt"], "model")[0]
 
 
 def test_a_missing_data_set_is_a_corpus_error(hub: Hub) -> None:
     with pytest.raises(CorpusError, match=r"'org/nothing' .* no data set on the Hub"):
-        look_up("org/nothing", kind="dataset")
+        look_up(["org/nothing"], "dataset")[0]
 
 
 def test_a_gated_model_says_where_to_accept_and_how_to_log_in(hub: Hub) -> None:
     with pytest.raises(BackboneError, match=r"huggingface\.co/org/gated.*hf auth login"):
-        look_up("org/gated", kind="model")
+        look_up(["org/gated"], "model")[0]
 
 
 def test_a_private_model_is_an_error_and_not_an_offline_case(hub: Hub) -> None:
@@ -148,7 +149,7 @@ def test_a_private_model_is_an_error_and_not_an_offline_case(hub: Hub) -> None:
 
 @pytest.mark.parametrize(("name", "reason"), [("broken", "500"), ("portal", "not the Hub")])
 def test_a_hub_that_is_unwell_counts_as_unreachable(hub: Hub, name: str, reason: str) -> None:
-    found = look_up(f"org/{name}", kind="model")
+    found = look_up([f"org/{name}"], "model")[0]
     assert found.state == "unreachable"
     assert reason in found.reason
     assert hub.asked == [f"/api/models/org/{name}"]
@@ -156,7 +157,7 @@ def test_a_hub_that_is_unwell_counts_as_unreachable(hub: Hub, name: str, reason:
 
 def test_a_refused_connection_is_unreachable_at_once(no_hub: None) -> None:
     started = time.monotonic()
-    assert look_up("org/there", kind="model").state == "unreachable"
+    assert look_up(["org/there"], "model")[0].state == "unreachable"
     assert time.monotonic() - started < 2
 
 
@@ -170,13 +171,13 @@ def test_a_silent_host_costs_one_time_out_for_all_names(silent_hub: None) -> Non
 
 def test_the_standard_time_out_answers_within_six_seconds(silent_hub: None) -> None:
     started = time.monotonic()
-    assert look_up("org/there", kind="model").state == "unreachable"
+    assert look_up(["org/there"], "model")[0].state == "unreachable"
     assert time.monotonic() - started < 6
 
 
 def test_hf_hub_offline_is_read_at_the_call(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    found = look_up("org/there", kind="model")
+    found = look_up(["org/there"], "model")[0]
     assert found == Lookup("org/there", "unreachable", reason="HF_HUB_OFFLINE is set")
     assert hub.asked == []
 
@@ -213,6 +214,20 @@ def test_a_cached_model_is_used_before_any_stand_in(no_hub: None, tmp_path: Path
     assert resolved.cached
     assert not resolved.offline
     assert "local cache" in resolved.notes[0]
+
+
+def test_a_cached_model_is_found_without_asking_a_hub_that_is_known_to_be_silent(
+    silent_hub: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = cached_model(tmp_path / "hub", "org/there")
+    snapshot = cache / "models--org--there" / "snapshots" / SHA
+    (snapshot / "config.json").write_text('{"model_type": "bert"}')
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+    began = time.monotonic()
+    assert find_backbone("org/there", cached=True).folder == snapshot.resolve()
+    assert time.monotonic() - began < 1.0
+    with pytest.raises(BackboneError, match="not in the local cache"):
+        find_backbone("org/other", cached=True)
 
 
 def test_a_cached_config_without_weights_is_not_usable(tmp_path: Path) -> None:

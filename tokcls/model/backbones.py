@@ -55,25 +55,30 @@ class Backbone:
     layers: int | None = None
 
 
-def find_backbone(name: str, *, revision: str | None = None) -> Backbone:
+def find_backbone(name: str, *, revision: str | None = None, cached: bool = False) -> Backbone:
     """Find the files of an alias, a folder or a Hub id (fetched if they are not in the cache yet).
 
+    `cached`: the Hub is known to be silent, so only the cache is looked at.
     Raises BackboneError when there is nothing of that name, or nothing that may be loaded.
     """
     alias = ALIASES.get(name)
     folder = alias.folder(name) if alias else Path(name).expanduser()
     if not folder.is_dir():
-        folder = _fetch(name, revision)
+        folder = _fetch(name, revision, cached)
     _check(name, folder)
     return Backbone(name, folder.resolve(), alias.layers if alias else None)
 
 
-def _fetch(name: str, revision: str | None) -> Path:
+def _fetch(name: str, revision: str | None, cached: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=FETCHED))
+        return Path(
+            snapshot_download(
+                name, revision=revision, allow_patterns=FETCHED, local_files_only=cached
+            )
+        )
     except HFValidationError as error:
         raise BackboneError(
             f"backbone {name!r} is no alias ({', '.join(ALIASES)}), no folder and no Hub id"

@@ -135,8 +135,10 @@ def test_a_resumed_sweep_opens_the_same_runs_again(store: str) -> None:
         first.started(trial)
         first.epoch(trial, trial.epochs[0])
     first.ended(over)
-    first.close_sweep(done=False, metrics={})
+    first.close_sweep(done=False)
     assert run_of(first, parent).info.status == "KILLED"
+    assert run_of(first, over.run_id).info.status == "FINISHED"
+    assert run_of(first, cut.run_id).info.status == "KILLED"
 
     second = Tracker(store, "resumed")
     assert second.open_sweep("s", {"search.trials": 99}, TAGS, parent) == parent
