@@ -108,8 +108,9 @@ def _run(
     serve: bool,
     address: str | None,
 ) -> None:
-    from sweeps.outcome.report import report
-    from sweeps.sweep import Interrupted, Unconcluded, run_sweep
+    with stages("loading Ray and MLflow"):
+        from sweeps.outcome.report import report
+        from sweeps.sweep import Interrupted, Unconcluded, run_sweep
 
     adopt_orphans()
     if serve:
