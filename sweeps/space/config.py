@@ -5,7 +5,7 @@ Only types and rules. Files, verbs and line numbers are the business of `loader`
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -19,7 +19,15 @@ from tokcls.config import (
     TrainConfig,
 )
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\z")]
+_NAMED = "a name (at most 64 letters, digits, `.`, `_`, `-`; the first a letter or digit)"
+Name = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\z", json_schema_extra={"expects": _NAMED}),
+]
+Points = Annotated[
+    list[dict[str, Any]],
+    Field(json_schema_extra={"expects": "a list of maps, from searched keys to values"}),
+]
 Auto = Literal["auto"]
 
 
@@ -40,6 +48,11 @@ class SearchConfig(Section):
     )
     metric: Literal["val_f1"] = Field(
         default="val_f1", description="what trials are ranked by: span F1 on the validation split"
+    )
+    points: Points = Field(
+        default=[],
+        description="configurations to try first, such as `[{train.learning_rate: 5e-5}]`; keys "
+        "that one leaves out are drawn",
     )
     grace: PositiveInt = Field(
         default=1, description="epochs that every trial gets before asha may stop it"

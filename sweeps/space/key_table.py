@@ -97,7 +97,7 @@ def _wording(field: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
         return f"`{field['const']}`"
     if "enum" in field:
         return "one of " + ", ".join(f"`{value}`" for value in field["enum"])
-    if "pattern" in field:
-        return "a name (at most 64 letters, digits, `.`, `_`, `-`; the first a letter or digit)"
+    if "expects" in field:
+        return str(field["expects"])
     bounds = [f"{word} {field[bound]:g}" for bound, word in _BOUNDS.items() if bound in field]
     return " ".join([_TYPES[field["type"]], " and ".join(bounds)]).strip()

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from sweeps.space import overrides as override_list
 from sweeps.space.config import SEARCHED_SECTIONS, SECTIONS, TRIAL_SECTIONS, SweepConfig
 from sweeps.space.key_table import key_table
+from sweeps.space.points import wrong_points
 from sweeps.space.problems import Places, get, translate
 from sweeps.space.verbs import FORMS, Choice, Grid, Uniform, Verb, build
 from sweeps.space.yaml_nodes import KeyPath, dotted, parse, read_text
@@ -104,6 +105,7 @@ class _Check:
                     keys[key] = self.read((section, key), value)
         self.algorithm()
         self.corners()
+        self.points()
 
     def blame(self, path: KeyPath, message: str) -> None:
         self.wrong.add(path)
@@ -156,6 +158,13 @@ class _Check:
         for path, verb in verbs.items():
             for corner in verb.corners()[1:]:
                 self.validate({**first, path: corner}, verbs)
+
+    def points(self) -> None:
+        """Judge `search.points`, once all that they refer to is right."""
+        if self.config is not None and not self.wrong:
+            verbs = dict(verbs_in(self.data))
+            for where, message in wrong_points(self.config.search.points, self.data, verbs):
+                self.problems.append(self.places.problem(where, message))
 
     def validate(
         self, values: Mapping[KeyPath, Any], verbs: Mapping[KeyPath, Verb]

@@ -6,16 +6,18 @@ Draws nothing itself, and asks no Hub: who does hands back names through `with_b
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from sweeps.space.combinations import LISTED, count, distinct
 from sweeps.space.config import TRIAL_SECTIONS, SweepSettings
 from sweeps.space.loader import fill, load, verbs_in
+from sweeps.space.points import fitted
 from sweeps.space.problems import Places, get, translate
 from sweeps.space.verbs import Choice, Verb
 from sweeps.space.yaml_nodes import KeyPath, dotted
@@ -68,20 +70,35 @@ class SearchSpace:
         return min(verb.corners()) if verb else self._corner().train.seed
 
     @property
+    def points(self) -> tuple[dict[str, Any], ...]:
+        """What is tried first: values by dotted key, as a searcher draws them."""
+        return fitted(self.sweep.search.points, self.parameters)
+
+    @property
     def grid_size(self) -> int | None:
-        """How many different trials there are; None when they cannot be counted."""
-        sizes = [verb.size() for verb in self.parameters.values()]
-        counted = [size for size in sizes if size is not None]
-        return math.prod(counted) if len(counted) == len(sizes) else None
+        """How many combinations there are; None when they cannot be counted."""
+        return count(self.parameters)
+
+    @cached_property
+    def combinations(self) -> list[dict[str, Any]] | None:
+        """Every different configuration; None when there are too many, or they cannot be counted.
+
+        A list has ten times the trials that are asked for, so that a draw in a space that is not
+        listed is seldom one that was run before.
+        """
+        size, search = self.grid_size, self.sweep.search
+        most = max(LISTED, 10 * search.trials)
+        if size is None or (size > most and search.algorithm != "grid"):
+            return None
+        return distinct(self.parameters, self.trial)
 
     @property
     def trials(self) -> int:
-        """How many trials the sweep runs: one where nothing is searched, all of a grid."""
-        if not self.parameters:
-            return 1
-        if self.sweep.search.algorithm == "grid" and self.grid_size is not None:
-            return self.grid_size
-        return self.sweep.search.trials
+        """How many trials the sweep runs: all of a grid, and no configuration twice."""
+        search, listed = self.sweep.search, self.combinations
+        if listed is None:
+            return search.trials
+        return len(listed) if search.algorithm == "grid" else min(search.trials, len(listed))
 
     @property
     def space_hash(self) -> str:
@@ -136,6 +153,15 @@ class SearchSpace:
         """Put another corpus in place of `data.source`."""
         return self._with(("data", "source"), source, notes)
 
+    def with_count_noted(self) -> SearchSpace:
+        """Say so where there are fewer configurations than trials were asked for."""
+        asked = self.sweep.search
+        if not self.parameters or asked.algorithm == "grid" or self.trials == asked.trials:
+            return self
+        note = f"search.trials is {asked.trials}, but the space has {self.trials} different "
+        note += f"configurations: {self.trials} trials are run"
+        return self if note in self.notes else replace(self, notes=(*self.notes, note))
+
     def describe(self) -> list[str]:
         """Say in a few lines what is searched and how."""
         search = self.sweep.search
@@ -153,7 +179,8 @@ class SearchSpace:
 
     def _with(self, path: KeyPath, value: Any, notes: Sequence[str]) -> SearchSpace:
         document = fill(self.document, {path: value})
-        return replace(self, document=document, notes=(*self.notes, *notes))
+        changed = replace(self, document=document, notes=(*self.notes, *notes))
+        return changed.with_count_noted()
 
     def _corner(self) -> TrialConfig:
         return self.trial({name: verb.corners()[0] for name, verb in self.parameters.items()})
@@ -164,7 +191,8 @@ def load_space(path: str | Path, overrides: Sequence[str] = ()) -> SearchSpace:
     loaded = load(Path(path), overrides)
     settings = {name: getattr(loaded.config, name) for name in SweepSettings.model_fields}
     sweep = SweepSettings.model_validate(settings)
-    return SearchSpace(sweep.name, str(path), loaded.document, sweep, loaded.notes, loaded.places)
+    space = SearchSpace(sweep.name, str(path), loaded.document, sweep, loaded.notes, loaded.places)
+    return space.with_count_noted()
 
 
 def _path(name: str) -> KeyPath:

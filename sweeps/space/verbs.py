@@ -56,6 +56,18 @@ class Choice:
         """Count the different values; None where they cannot be counted."""
         return len(self.values)
 
+    def every(self) -> Sequence[Any]:
+        """Give all values in their order; for verbs that have a size."""
+        return self.values
+
+    def fit(self, value: Any) -> Any:
+        """Give `value` as it would be drawn; ValueError if it is none of the values."""
+        wanted = _identity(value)
+        for own in self.values:
+            if _identity(own) == wanted:
+                return own
+        raise ValueError(f"must be one of {list(self.values)}")
+
     def original(self, drawn: Any) -> Any:
         """Turn back what `canonical` made of one of the values."""
         if not isinstance(drawn, str):
@@ -94,6 +106,16 @@ class Uniform:
         """Count the different values; None where they cannot be counted."""
         return None
 
+    def every(self) -> Sequence[Any]:
+        """Give all values in their order; for verbs that have a size."""
+        raise ValueError(f"the values of {self.verb} cannot be counted")
+
+    def fit(self, value: Any) -> Any:
+        """Give `value` as it would be drawn; ValueError if the range does not hold it."""
+        if not _is_number(value) or not self.low <= value <= self.high:
+            raise ValueError(f"must be a number from {self.low:.12g} to {self.high:.12g}")
+        return float(value)
+
     def original(self, drawn: Any) -> Any:
         """Numbers reach a searcher as they are."""
         return drawn
@@ -131,6 +153,20 @@ class QUniform(Uniform):
         """Count the different values."""
         return round((self.high - self.low) / self.step) + 1
 
+    def every(self) -> Sequence[Any]:
+        """Give all values in their order."""
+        return [self._at(step) for step in range(self.size() or 0)]
+
+    def fit(self, value: Any) -> Any:
+        """Give the step that `value` is, whatever its last digit; ValueError if it is none."""
+        steps = (super().fit(value) - self.low) / self.step
+        if abs(steps - round(steps)) > 1e-6:
+            raise ValueError(f"must be {self.low:.12g} and a number of steps of {self.step:.12g}")
+        return self._at(round(steps))
+
+    def _at(self, step: int) -> float:
+        return min(self.low + step * self.step, self.high)
+
 
 @dataclass(frozen=True)
 class Int(Uniform):
@@ -143,6 +179,16 @@ class Int(Uniform):
     def size(self) -> int | None:
         """Count the different values."""
         return self.high - self.low + 1
+
+    def every(self) -> Sequence[Any]:
+        """Give all values in their order."""
+        return range(self.low, self.high + 1)
+
+    def fit(self, value: Any) -> Any:
+        """Give `value`; ValueError if it is not a whole number of the range."""
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(f"must be a whole number from {self.low} to {self.high}")
+        return int(super().fit(value))
 
 
 Verb = Choice | Uniform

@@ -14,8 +14,9 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from sweeps.search.events import State, Trial
-from sweeps.search.searcher import SpaceSearcher, distribution, state_of
+from sweeps.search.searcher import SpaceSearcher, state_of
 from sweeps.search.slot import RESUMED_AT, TRIAL, VALUES
+from sweeps.search.study import distribution
 from sweeps.space.verbs import Choice
 from tests.sweeps.search.made_trials import make_space, make_trial
 
@@ -61,7 +62,7 @@ def values_of(drawn: Sequence[dict[str, Any]]) -> list[Any]:
 
 
 def told(searcher: SpaceSearcher) -> list[optuna.trial.FrozenTrial]:
-    return searcher._study.get_trials(deepcopy=False)
+    return searcher._study.told()
 
 
 @pytest.mark.parametrize("algorithm", ["random", "tpe"])

@@ -105,6 +105,7 @@ def test_stand_ins_take_the_place_of_all_backbones(load: Load) -> None:
         "",
         "model.backbone={choice: [a/b, c/d, e]}",
         "model.offline={choice: [minilm-l6, minilm-l3]}",
+        "search.trials=2",
     )
     assert space.backbones == ("a/b", "c/d", "e")
     offline = space.with_backbones(space.offline_backbones, ["OFFLINE"]).with_source("bundled")
