@@ -54,6 +54,11 @@ class SearchConfig(Section):
         description="configurations to try first, such as `[{train.learning_rate: 5e-5}]`; keys "
         "that one leaves out are drawn",
     )
+    time: Literal["epochs", "tokens", "seconds"] = Field(
+        default="epochs",
+        description="what asha's rungs count; tokens and seconds of training compare a trial with "
+        "others of its backbone first",
+    )
     grace: PositiveInt = Field(
         default=1, description="epochs that every trial gets before asha may stop it"
     )
