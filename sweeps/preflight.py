@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sweeps.disk import check_disk
 from sweeps.errors import ResourceError
 from sweeps.search.resources import SlotPlan, plan_slots
 from sweeps.space.space import SearchSpace
@@ -31,12 +32,11 @@ class Ready:
 
 
 def preflight(space: SearchSpace, *, local: bool = True) -> Ready:
-    """Resolve every name of `space`; `local` also fits a slot into this machine.
+    """Resolve every name of `space`; `local` also fits a slot into this machine, and its disk.
 
     Raises TokclsError naming file, line and key of what cannot be had.
     """
-    if local:
-        plan_here(space)
+    slots = plan_here(space).slots if local else 0
     source = _at(space, "data.source", _resolve_source, space)
     models = _at(
         space, "model.backbone", resolve_backbones, space.backbones, space.offline_backbones
@@ -49,6 +49,8 @@ def preflight(space: SearchSpace, *, local: bool = True) -> Ready:
     backbones = {
         name: _at(space, "model.backbone", _find, name, asked.get(name)) for name in space.backbones
     }
+    if local:
+        check_disk(space, backbones.values(), slots)
     corpus = load_corpus(space.data.source)
     offline = models.offline or bool(source and source.offline)
     return Ready(space, corpus, backbones, offline)

@@ -20,15 +20,19 @@ from sweeps.search.background import InBackground
 from sweeps.search.cluster import Session, cluster_address, ray_session
 from sweeps.search.events import Listener, Trial
 from sweeps.search.ledger import NAME as LEDGER
-from sweeps.search.ledger import History, Ledger, find_history
+from sweeps.search.ledger import History, Ledger
+from sweeps.search.lock import held
 from sweeps.search.progress import Progress
 from sweeps.search.resources import plan_slots
+from sweeps.search.resume import newest_run, recall, reopen
 from sweeps.search.scheduler import most_epochs
 from sweeps.search.share import result_of, share
 from sweeps.search.slot import Materials, assignment_of
+from sweeps.search.tidy import Tidy
 from sweeps.search.tracking import Tracker, flatten, tracking_uri
-from sweeps.search.trial_folder import Tidy
+from sweeps.search.trial_folder import has_weights
 from sweeps.search.tuner import search
+from sweeps.space.sizes import bytes_of
 from sweeps.space.space import SearchSpace
 from tokcls.errors import TokclsError
 
@@ -68,26 +72,33 @@ def run_sweep(
         ready = preflight(space, local=address is None)
     stages.notes(ready.space.notes)
     top = Path(space.sweep.output.folder).expanduser().resolve() / space.name
-    history = None
-    if resume:
-        history = find_history(top, ready.space.space_hash, ready.corpus.fingerprint)
-    # A new run's folder is made when something is written into it.
-    folder = Path(history.folder) if history else top / time.strftime("%Y-%m-%dT%H-%M-%S")
-    log = folder / "ray.log"
-    terminal.divert(log)
-    stages.say(f"the log of Ray goes to {log}")
-    what = "starting Ray" if address is None else f"joining Ray at {address}"
-    try:
-        with stages(what, "7 to 15 s"):
-            session = ray_session(address, log)
+    folder = newest_run(top) if resume else top / time.strftime("%Y-%m-%dT%H-%M-%S")
+    with held(folder):
+        history = None
+        if resume:
+            corpus = ready.corpus.fingerprint
+            history = reopen(folder, space=ready.space.to_yaml(), corpus=corpus)
+        log = folder / "ray.log"
+        terminal.divert(log)
+        stages.say(f"the log of Ray goes to {log}")
         try:
-            return _run(ready, folder, history, session, stages)
-        finally:
-            session.close()
-    except KeyboardInterrupt:
-        if not (folder / LEDGER).is_file():
-            raise  # nothing was begun that could be resumed
-        raise Interrupted(folder) from None
+            return _on_ray(ready, folder, history, stages, address)
+        except KeyboardInterrupt:
+            if not (folder / LEDGER).is_file():
+                raise  # nothing was begun that could be resumed
+            raise Interrupted(folder) from None
+
+
+def _on_ray(
+    ready: Ready, folder: Path, history: History | None, stages: Stages, address: str | None
+) -> Outcome:
+    what = "starting Ray" if address is None else f"joining Ray at {address}"
+    with stages(what, "7 to 15 s"):
+        session = ray_session(address, folder / "ray.log")
+    try:
+        return _run(ready, folder, history, session, stages)
+    finally:
+        session.close()
 
 
 @dataclass(frozen=True)
@@ -113,7 +124,8 @@ class _Running:
 def _run(
     ready: Ready, folder: Path, history: History | None, session: Session, stages: Stages
 ) -> Outcome:
-    space, past = ready.space, history.trials if history else []
+    space, started = ready.space, history.trials if history else []
+    past = recall(space, started)
     plan = plan_slots(space.sweep.resources, session.resources)
     shared = share(ready)
     with stages("opening MLflow"):
@@ -125,25 +137,27 @@ def _run(
         space.name, _params(ready), _tags(ready, folder), history.run_id if history else ""
     )
     try:
-        tracker.recall(past)
+        tracker.recall(past.kept)
+        file = {"space": space.to_yaml(), "space_hash": space.space_hash}
         if history is None:
-            ledger.open_sweep(
-                name=space.name,
-                space=space.to_yaml(),
-                space_hash=space.space_hash,
-                corpus=ready.corpus.fingerprint,
-                run_id=parent,
-            )
+            corpus = ready.corpus.fingerprint
+            ledger.open_sweep(name=space.name, corpus=corpus, run_id=parent, **file)
+        else:
+            ledger.open_session(**file)
+            stages.notes(past.notes())
         materials = Materials(space, folder, plan, ready.backbones, data)
         running = _Running(ready, materials, shared.words, tracker, ledger, stages)
-        return _conclude(running, _search(running, past))
+        return _conclude(running, _search(running, past.kept, taken=len(started)))
     except BaseException:  # Ctrl-C as well: no run may look as if it still went on
         tracker.close_sweep(done=False)
         raise
 
 
-def _search(running: _Running, past: Sequence[Trial]) -> list[Trial]:
-    """Run the trials, those of `past` left out; raise Interrupted if some are not over."""
+def _search(running: _Running, past: Sequence[Trial], *, taken: int) -> list[Trial]:
+    """Run the trials, those of `past` left out; raise Interrupted if some are not over.
+
+    `taken` trials have numbers already, also such as are not in `past`.
+    """
     space, stages, plan = running.space, running.stages, running.materials.plan
     stages.say(f"{space.trials} trials in {plan.describe()}; {running.folder}")
     progress = Progress(
@@ -154,11 +168,13 @@ def _search(running: _Running, past: Sequence[Trial]) -> list[Trial]:
         metric=space.sweep.search.metric,
     )
     progress.recall(past)
+    tidy = _tidy(running)
+    tidy.recall(past)
     tracking = InBackground(running.tracker)
-    listeners: list[Listener] = [running.ledger, tracking, progress, Tidy(running.folder)]
+    listeners: list[Listener] = [running.ledger, tracking, progress, tidy]
     try:
         with progress:
-            trials = search(running.materials, listeners, past)
+            trials = search(running.materials, listeners, past, taken=taken)
     finally:
         tracking.flush()
     if sum(trial.over for trial in trials) < space.trials:
@@ -166,10 +182,26 @@ def _search(running: _Running, past: Sequence[Trial]) -> list[Trial]:
     return trials
 
 
+def _tidy(running: _Running) -> Tidy:
+    output = running.space.sweep.output
+    return Tidy(
+        running.folder,
+        metric=running.space.sweep.search.metric,
+        keep_top=output.keep_top,
+        budget=None if output.disk_budget is None else bytes_of(output.disk_budget),
+    )
+
+
 def _conclude(running: _Running, trials: Sequence[Trial]) -> Outcome:
     """Choose the best trial, bundle it, register it."""
-    board = Leaderboard(trials, metric=running.space.sweep.search.metric)
-    winner = board.winner
+    metric = running.space.sweep.search.metric
+    board = Leaderboard(trials, metric=metric)
+    whole = [trial for trial in trials if has_weights(running.folder, trial.trial_id)]
+    winner = Leaderboard(whole, metric=metric).winner
+    if board.winner is not None and winner is not board.winner:
+        # The file was changed, and what was best before is not in the space any more.
+        name = board.winner.trial_id
+        running.stages.notes([f"{name} is best, but its weights were removed (output.keep_top)"])
     if winner is None:
         reasons = "\n".join(f"{trial.trial_id}: {trial.reason}" for trial in board.trials)
         log = running.folder / "ray.log"

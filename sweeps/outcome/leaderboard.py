@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.search.events import State, Trial
+from sweeps.search.events import Trial, standing
 from sweeps.search.progress import shown_values
 
 COLUMNS = {"f1": "val_f1", "precision": "val_precision", "recall": "val_recall",
@@ -20,19 +19,13 @@ class Leaderboard:
 
     def __init__(self, trials: Sequence[Trial], *, metric: str) -> None:
         self._metric = metric
-        self.trials = sorted(trials, key=self._rank)
-
-    def _rank(self, trial: Trial) -> tuple[bool, float, float, str]:
-        best = trial.best(self._metric)
-        if best is None or trial.state is State.FAILED or math.isnan(best.metrics[self._metric]):
-            return True, 0.0, 0.0, trial.trial_id
-        return False, -best.metrics[self._metric], best.metrics["parameters"], trial.trial_id
+        self.trials = sorted(trials, key=lambda trial: standing(trial, metric))
 
     @property
     def winner(self) -> Trial | None:
         """The best trial that came to a score."""
-        ranked = [trial for trial in self.trials if not self._rank(trial)[0]]
-        return ranked[0] if ranked else None
+        first = self.trials[0] if self.trials else None
+        return None if first is None or standing(first, self._metric).unranked else first
 
     def table(self) -> Table:
         """Lay the trials out for a terminal or a log."""

@@ -5,6 +5,7 @@ A trial's history is the fold of its events, so a sweep that is resumed sees wha
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,6 +50,24 @@ class Trial:
     def best(self, metric: str) -> Epoch | None:
         """The earliest epoch with the highest `metric`."""
         return max(self.epochs, key=lambda epoch: epoch.metrics[metric], default=None)
+
+
+@dataclass(frozen=True, order=True)
+class Standing:
+    """A trial's place among others, the best first: ties go to fewer parameters, then by name."""
+
+    unranked: bool
+    score: float
+    parameters: float
+    trial_id: str
+
+
+def standing(trial: Trial, metric: str) -> Standing:
+    """Rank a trial by its best epoch; one that failed or came to no number comes last."""
+    best = trial.best(metric)
+    if best is None or trial.state is State.FAILED or math.isnan(best.metrics[metric]):
+        return Standing(True, 0.0, 0.0, trial.trial_id)
+    return Standing(False, -best.metrics[metric], best.metrics["parameters"], trial.trial_id)
 
 
 class Listener(Protocol):

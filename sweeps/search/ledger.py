@@ -1,10 +1,11 @@
 """The sweep's own record: append-only JSON lines, one event a line, flushed before anything else.
 
-{"event": "sweep", "version": 1, "name": ..., "space_hash": ..., "corpus": ..., "run_id": ...}
+{"event": "sweep", "version": 2, "name": ..., "space": ..., "corpus": ..., "run_id": ...}
 {"event": "started", "trial": "t001", "values": {...}, "config": {...}, "config_hash": ..., ...}
 {"event": "epoch", "trial": "t001", "number": 1, "metrics": {...}}
 {"event": "ended", "trial": "t001", "state": "finished", "reason": ""}
 {"event": "done", "winner": "t001", "bundle": ...}
+{"event": "session", "space": ...}    a resume, maybe with another file: not done any more
 """
 
 from __future__ import annotations
@@ -20,18 +21,23 @@ from sweeps.errors import LedgerError
 from sweeps.search.events import State, Trial
 from sweeps.search.mailbox import Epoch
 
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)  # version 1 knew no sessions
 NAME = "ledger.jsonl"
 
 
 @dataclass(frozen=True)
 class History:
-    """What a ledger tells: the sweep's first line, and its trials in the order they started."""
+    """What a ledger tells: the sweep's first line, and its trials in the order they started.
+
+    `space` is the file of the last session.
+    """
 
     folder: Path
     header: dict[str, Any]
     trials: list[Trial]
     done: bool
+    space: str
 
     @property
     def run_id(self) -> str:
@@ -70,6 +76,10 @@ class Ledger:
         """Write the first line."""
         self.write("sweep", version=VERSION, **header)
 
+    def open_session(self, **fields: Any) -> None:
+        """Say that the sweep goes on, and with which file."""
+        self.write("session", **fields)
+
     def started(self, trial: Trial) -> None:
         self.write(
             "started",
@@ -97,13 +107,15 @@ def read_ledger(folder: Path) -> History:
     lines = path.read_bytes().split(b"\n")
     trials: dict[str, Trial] = {}
     header: dict[str, Any] = {}
-    done = False
+    space, done = "", False
     for number, line in enumerate(lines[:-1], 1):
         try:
             event = json.loads(line)
             if event["event"] == "sweep":
-                header = event
+                header, space = event, event.get("space", "")
                 _check_version(path, header)
+            elif event["event"] == "session":
+                space, done = event["space"], False
             elif event["event"] == "done":
                 done = True
             else:
@@ -111,35 +123,13 @@ def read_ledger(folder: Path) -> History:
         except (ValueError, KeyError, TypeError) as error:
             raise LedgerError(f"{path}:{number}: not a ledger's line ({error!r})") from error
     _check_version(path, header)
-    return History(folder, header, list(trials.values()), done)
-
-
-def find_history(sweeps: Path, space_hash: str, corpus: str) -> History:
-    """Read the newest run in a folder of runs, to go on with it.
-
-    `corpus` is its fingerprint. Raises LedgerError if there is none, it is finished, or it was
-    started with another search space or corpus.
-    """
-    runs = sorted(path.parent for path in sweeps.glob(f"*/{NAME}"))
-    if not runs:
-        raise LedgerError(f"nothing to resume: {sweeps} holds no sweep; run without --resume")
-    history = read_ledger(runs[-1])
-    if history.done:
-        raise LedgerError(f"nothing to resume: {runs[-1]} is finished; run without --resume")
-    held = (("search space", "space_hash", space_hash), ("corpus", "corpus", corpus))
-    for what, key, now in held:
-        if (then := history.header[key]) != now:
-            raise LedgerError(
-                f"{runs[-1]} cannot be resumed: its {what} was {then} and is now {now}; "
-                "undo the change, or run without --resume"
-            )
-    return history
+    return History(folder, header, list(trials.values()), done, space)
 
 
 def _check_version(path: Path, header: dict[str, Any]) -> None:
-    if header.get("version") != VERSION:
+    if header.get("version") not in READABLE:
         raise LedgerError(
-            f"{path}: version {header.get('version')!r}, this program reads version {VERSION}"
+            f"{path}: version {header.get('version')!r}, this program reads up to version {VERSION}"
         )
 
 

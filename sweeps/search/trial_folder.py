@@ -1,6 +1,6 @@
 """The files of one trial: the best epoch's weights and predictions, and the state to restart from.
 
-    best/model.safetensors    weights of the best epoch so far
+    best/model.safetensors    weights of the best epoch so far; removed when better trials are over
     best/predictions.npz      its spans and its per-sentence counts on the validation split
     best/epoch.json           which epoch it was, and its metrics
     last.ckpt                 full state to restart from; removed when the trial is over
@@ -19,8 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.search.events import Trial
-from sweeps.search.mailbox import Epoch
 from tokcls.model.evaluation import Evaluation
 
 
@@ -84,26 +82,25 @@ class TrialFolder:
         """Remove the restart state, when the trial is over."""
         self.state.unlink(missing_ok=True)
 
-
-class Tidy:
-    """A listener of the sweep: removes what a trial that is over will not need again."""
-
-    def __init__(self, sweep: Path) -> None:
-        self._sweep = sweep
-
-    def started(self, trial: Trial) -> None:
-        """A trial that begins needs all it has."""
-
-    def epoch(self, trial: Trial, epoch: Epoch) -> None:
-        """Between epochs its workers write."""
-
-    def ended(self, trial: Trial) -> None:
-        TrialFolder(folder_of(self._sweep, trial.trial_id)).drop_state()
+    def drop_weights(self) -> int:
+        """Remove the best weights, and what a kill left half written; returns the bytes freed."""
+        beside = self.folder.glob("**/.*.part")
+        freed = 0
+        for path in (self.weights, *beside):
+            if path.is_file():
+                freed += path.stat().st_size
+                path.unlink(missing_ok=True)
+        return freed
 
 
 def folder_of(sweep: Path, trial_id: str) -> Path:
     """Where a trial's files are."""
     return sweep / "trials" / trial_id
+
+
+def has_weights(sweep: Path, trial_id: str) -> bool:
+    """Whether a trial can still be made into a model."""
+    return TrialFolder(folder_of(sweep, trial_id)).weights.is_file()
 
 
 def _write_predictions(path: Path, evaluation: Evaluation) -> None:

@@ -88,10 +88,15 @@ class Telling(tune.Callback):
 
 
 def search(
-    materials: Materials, listeners: Sequence[Listener], past: Sequence[Trial] = ()
+    materials: Materials,
+    listeners: Sequence[Listener],
+    past: Sequence[Trial] = (),
+    *,
+    taken: int = 0,
 ) -> list[Trial]:
     """Run every trial that is still to be run, and return all of them, `past` included.
 
+    `taken` trials have numbers already, which a sweep whose file was changed may not all recall.
     Returns early, with trials left RUNNING, when it is interrupted.
     """
     space, plan = materials.space, materials.plan
@@ -103,7 +108,7 @@ def search(
             tune.PlacementGroupFactory([{SLOT_RESOURCE: 0.001}]),
         ),
         tune_config=tune.TuneConfig(
-            search_alg=SpaceSearcher(space, at_once=plan.slots, past=past),
+            search_alg=SpaceSearcher(space, at_once=plan.slots, past=past, taken=taken),
             scheduler=build_scheduler(space, past),
             num_samples=space.trials + len(past),
             reuse_actors=True,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from sweeps.space.sizes import PATTERN
 from tokcls.config import (
     DataConfig,
     LabelsConfig,
@@ -27,6 +28,9 @@ Name = Annotated[
 Points = Annotated[
     list[dict[str, Any]],
     Field(json_schema_extra={"expects": "a list of maps, from searched keys to values"}),
+]
+Size = Annotated[
+    str, Field(pattern=PATTERN, json_schema_extra={"expects": "a size such as `20 GB`"})
 ]
 Auto = Literal["auto"]
 
@@ -120,6 +124,14 @@ class OutputConfig(Section):
 
     folder: Text = Field(
         default="runs", description="the sweep's own folder is made inside this one"
+    )
+    keep_top: PositiveInt = Field(
+        default=3,
+        description="trials whose weights stay; of the others, predictions and metrics do",
+    )
+    disk_budget: Size | None = Field(
+        default=None,
+        description="what all trials may take on disk; the best one's weights and what runs stay",
     )
     register_as: Name | None = Field(
         default=None,

@@ -204,6 +204,7 @@ def test_stand_ins_are_used_and_said_when_the_hub_cannot_be_reached(
     space = load(
         f"model.offline={bert}",
         f"data.offline={corpus}",
+        "search.trials=2",
         source="org/some-corpus",
         backbone="{choice: [org/some-model, org/other-model]}",
     )

@@ -17,7 +17,8 @@ from sweeps.search.mailbox import Epoch
 from sweeps.search.resources import plan_slots
 from sweeps.search.share import share
 from sweeps.search.slot import Materials
-from sweeps.search.trial_folder import Tidy, TrialFolder
+from sweeps.search.tidy import Tidy
+from sweeps.search.trial_folder import TrialFolder
 from sweeps.search.tuner import search
 from sweeps.space.space import load_space
 from tests.tiny import Example, examples
@@ -112,7 +113,8 @@ class Small:
     def run(self, name: str, *overrides: str, listeners: Sequence[Any] = ()) -> Ran:
         """Run a sweep to its end."""
         materials, told = self.materials(name, *overrides), Told()
-        trials = search(materials, [told, *listeners, Tidy(materials.folder)])
+        tidy = Tidy(materials.folder, metric="val_f1", keep_top=100)
+        trials = search(materials, [told, *listeners, tidy])
         return Ran(trials, told, materials, held())
 
 

@@ -148,15 +148,17 @@ def test_bytes_that_are_no_text_are_a_ledger_error(tmp_path: Path) -> None:
 
 
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:
-    (tmp_path / NAME).write_text('{"event": "sweep", "version": 2, "run_id": "r"}\n')
-    with pytest.raises(LedgerError, match=rf"version 2, this program reads version {VERSION}"):
+    (tmp_path / NAME).write_text('{"event": "sweep", "version": 3, "run_id": "r"}\n')
+    with pytest.raises(
+        LedgerError, match=rf"version 3, this program reads up to version {VERSION}"
+    ):
         read_ledger(tmp_path)
 
 
 def test_a_newer_version_is_named_before_its_lines_are_judged(tmp_path: Path) -> None:
-    header = '{"event": "sweep", "version": 2, "run_id": "r"}\n'
+    header = '{"event": "sweep", "version": 3, "run_id": "r"}\n'
     (tmp_path / NAME).write_text(header + '{"event": "paused", "reason": "lunch"}\n')
-    with pytest.raises(LedgerError, match="version 2"):
+    with pytest.raises(LedgerError, match="version 3"):
         read_ledger(tmp_path)
 
 
