@@ -177,7 +177,7 @@ def _search(running: _Running, past: Sequence[Trial], *, taken: int) -> list[Tri
             trials = search(running.materials, listeners, past, taken=taken)
     finally:
         tracking.flush()
-    if sum(trial.over for trial in trials) < space.trials:
+    if len(trials) < space.trials or not all(trial.over for trial in trials):
         raise Interrupted(running.folder)
     return trials
 

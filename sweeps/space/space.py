@@ -81,14 +81,9 @@ class SearchSpace:
 
     @cached_property
     def combinations(self) -> list[dict[str, Any]] | None:
-        """Every different configuration; None when there are too many, or they cannot be counted.
-
-        A list has ten times the trials that are asked for, so that a draw in a space that is not
-        listed is seldom one that was run before.
-        """
-        size, search = self.grid_size, self.sweep.search
-        most = max(LISTED, 10 * search.trials)
-        if size is None or (size > most and search.algorithm != "grid"):
+        """Every different configuration; None when they are many, or cannot be counted."""
+        size = self.grid_size
+        if size is None or size > LISTED:
             return None
         return distinct(self.parameters, self.trial)
 
@@ -96,9 +91,10 @@ class SearchSpace:
     def trials(self) -> int:
         """How many trials the sweep runs: all of a grid, and no configuration twice."""
         search, listed = self.sweep.search, self.combinations
-        if listed is None:
+        there_are = self.grid_size if listed is None else len(listed)
+        if there_are is None:
             return search.trials
-        return len(listed) if search.algorithm == "grid" else min(search.trials, len(listed))
+        return there_are if search.algorithm == "grid" else min(search.trials, there_are)
 
     @property
     def space_hash(self) -> str:
@@ -165,9 +161,12 @@ class SearchSpace:
     def describe(self) -> list[str]:
         """Say in a few lines what is searched and how."""
         search = self.sweep.search
-        stopping = "stopped early by asha" if search.scheduler == "asha" else "none stopped early"
+        by = "" if search.time == "epochs" else f" on {search.time} of training"
+        asha = search.scheduler == "asha"
+        stopping = f"stopped early by asha{by}" if asha else "none stopped early"
         lines = [f"{self.name}: {self.trials} trials, drawn by {search.algorithm}, {stopping}"]
         lines += [f"searched  {name}: {inline(verb)}" for name, verb in self.parameters.items()]
+        lines += [f"first     {inline(point)}" for point in self.points]
         for section in TRIAL_SECTIONS:
             keys = self.document[section].items()
             lines += [

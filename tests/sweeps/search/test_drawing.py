@@ -76,9 +76,9 @@ def test_trials_are_numbered_on_from_all_that_the_ledger_holds(tmp_path: Path) -
 def test_a_space_too_large_to_list_is_drawn_without_repetition(
     tmp_path: Path, algorithm: str
 ) -> None:
-    # One value in ten of learning that the highest is best: TPE would draw it again and again.
+    # TPE learns that the highest is best and would draw it again and again.
     space = make_space(
-        tmp_path, DISCRETE[0], "train.epochs={int: [1, 1200]}",
+        tmp_path, DISCRETE[0], "train.epochs={int: [1, 12000]}",
         f"search.algorithm={algorithm}", "search.trials=60",
     )  # fmt: skip
     assert space.combinations is None

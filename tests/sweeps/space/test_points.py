@@ -128,6 +128,15 @@ def test_what_is_too_large_to_list_is_not_listed(load: Load) -> None:
     assert load("  seed: {int: [0, 100000000]}\n").combinations is None
     assert load("  seed: {int: [0, 100000000]}\n").trials == 20
     assert load(SEARCHED).combinations is None
+    grid = ", ".join(map(str, range(200)))
+    large = f"  seed: {{grid: [{grid}]}}\n  epochs: {{grid: [{grid.replace('0, 1', '1', 1)}]}}\n"
+    assert load(large, "search.algorithm=grid").trials == 200 * 199
+
+
+def test_a_space_says_what_is_tried_first_and_how_work_is_counted(load: Load) -> None:
+    lines = load(SEARCHED, "search.points=[{train.epochs: 2}]", "search.time=seconds").describe()
+    assert lines[0] == "s: 20 trials, drawn by tpe, stopped early by asha on seconds of training"
+    assert "first     {train.epochs: 2}" in lines
 
 
 def test_a_combination_that_a_rule_forbids_is_not_counted(load: Load) -> None:
