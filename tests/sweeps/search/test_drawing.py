@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from sweeps.search.slot import TRIAL, VALUES
 from sweeps.space.space import SearchSpace
 from tests.sweeps.search.made_trials import make_space, make_trial
 
+JOINTLY = "tpe:relative_params:0"  # where Optuna notes what it drew jointly
 RATE, EPOCHS, SEED = "train.learning_rate", "train.epochs", "train.seed"
 DISCRETE = ("train.learning_rate=1e-4", "train.epochs={int: [1, 4]}", "train.seed={int: [1, 3]}")
 
@@ -164,19 +165,18 @@ def test_a_trial_that_failed_is_told_as_failed_now_and_after_a_resume(tmp_path: 
         assert [trial.state for trial in told] == [TrialState.FAIL]
 
 
-def test_tpe_draws_all_parameters_together(tmp_path: Path) -> None:
-    """Good only where two values agree: one by one, nothing can be learned about either."""
+@pytest.mark.parametrize(("trials", "startup"), [(60, 10), (12, 4), (2, 1)])
+def test_tpe_draws_by_chance_first_and_then_all_parameters_together(
+    tmp_path: Path, trials: int, startup: int
+) -> None:
     space = make_space(
-        tmp_path, "search.trials=70", "train.weight_decay={uniform: [0.0, 1.0]}",
-        "train.learning_rate={uniform: [0.001, 1.0]}",
-    )  # fmt: skip
-
-    def distance(values: Mapping[str, Any]) -> float:
-        return abs(float(values[RATE]) - float(values["train.weight_decay"]))
-
-    searcher, found = SpaceSearcher(space, at_once=1), []
-    for number in range(70):
-        given = searcher.suggest(str(number))
-        found.append(distance(given[VALUES]))
-        searcher.on_trial_complete(str(number), {"val_f1": 1 - found[-1], "epoch": 1})
-    assert sum(found[-30:]) / 30 < 0.15  # a third by chance
+        tmp_path, f"search.trials={trials}", "train.weight_decay={uniform: [0.0, 1.0]}"
+    )
+    searcher = SpaceSearcher(space, at_once=1)
+    drawn(searcher)
+    together = [
+        set(json.loads(text)) if (text := trial.system_attrs.get(JOINTLY)) else set()
+        for trial in searcher._study.told()
+    ]
+    assert together[:startup] == [set()] * startup
+    assert together[startup:] == [{RATE, "train.weight_decay"}] * (trials - startup)

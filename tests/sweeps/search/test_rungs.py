@@ -118,6 +118,15 @@ def test_a_stopped_trial_of_another_bracket_counts_only_at_rungs_it_came_to() ->
     assert run(rungs, "large", LARGE, 9.0, [0.6] * 9) == 9
 
 
+def test_a_trial_whose_epochs_leap_over_a_rung_is_not_compared_there() -> None:
+    """A huge backbone has its first score at 100 units: more than the rung at 27 and the next."""
+    rungs = Rungs(grace=1, reduction=3)
+    run(rungs, "small", SMALL, 1.0, [0.5] * 9)
+    rungs.add("huge", bracket="huge", epochs=9)
+    assert rungs.report("huge", Point(1, 100.0, 0.95))
+    assert run(rungs, "large", LARGE, 9.0, [0.6] * 9) == 9
+
+
 def test_epochs_of_slightly_different_length_are_compared_at_equal_work() -> None:
     """A rung at 9: one epoch of 9.1, and between the first and second of 8.9 each."""
     rungs = Rungs(grace=1, reduction=3)
