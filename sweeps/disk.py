@@ -68,12 +68,16 @@ def check_disk(space: SearchSpace, backbones: Iterable[Backbone], slots: int) ->
         # Of the trials that are kept, a budget may leave no more than the best one.
         least = disk_needed(parameters, slots, 1) - parameters * BUNDLE
         if least > budget:
-            message = f"{slots} trials at once need {shown_bytes(least)}, got {output.disk_budget}"
+            message = (
+                f"trials at once ({slots}) need {shown_bytes(least)}, got {output.disk_budget}"
+            )
             _blame(space, "disk_budget", f"{message}; allow more, or run fewer at once")
         needed = min(needed, budget + parameters * BUNDLE)
     folder = Path(output.folder).expanduser().resolve()
     if (free := free_disk(folder)) < needed:
-        message = f"{slots} trials at once and {output.keep_top} kept need {shown_bytes(needed)}, "
+        message = (
+            f"trials at once ({slots}) and kept ({output.keep_top}) need {shown_bytes(needed)}, "
+        )
         message += f"but {shown_bytes(free)} are free there; free some, lower output.keep_top, or "
         _blame(space, "folder", message + "put the folder on another disk")
 

@@ -67,7 +67,9 @@ def a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_disk_that_is_too_full_is_named_with_both_sizes(tmp_path: Path) -> None:
     space = make_space(tmp_path, text=TEXT.format(output="{folder: out}"))
     said = problem(space, backbone(tmp_path / "b", 100_000))
-    assert said.startswith("output.folder: 2 trials at once and 3 kept need 8.4 MB, but 5 MB are")
+    assert said.startswith(
+        "output.folder: trials at once (2) and kept (3) need 8.4 MB, but 5 MB are"
+    )
     check_disk(space, [backbone(tmp_path / "small", 1000)], 2)
 
 
@@ -80,7 +82,9 @@ def test_a_budget_below_the_free_disk_is_enough(tmp_path: Path) -> None:
 def test_a_budget_that_no_trial_fits_in_is_refused(tmp_path: Path) -> None:
     space = make_space(tmp_path, text=TEXT.format(output="{disk_budget: 2 MB}"))
     said = problem(space, backbone(tmp_path / "b", 100_000))
-    assert said.startswith("output.disk_budget: 2 trials at once need 6.4 MB, got 2 MB; allow more")
+    assert said.startswith(
+        "output.disk_budget: trials at once (2) need 6.4 MB, got 2 MB; allow more"
+    )
 
 
 TEXT = """\
