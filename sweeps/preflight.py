@@ -15,6 +15,7 @@ from sweeps.search.resources import SlotPlan, plan_slots
 from sweeps.space.space import SearchSpace
 from tokcls.data.corpus import Corpus
 from tokcls.data.source import load_corpus
+from tokcls.data.texts import check_context
 from tokcls.errors import ConfigError, TokclsError
 from tokcls.hub import Lookup, Resolution, resolve_backbones, resolve_source
 from tokcls.model.backbones import Backbone, find_backbone
@@ -50,6 +51,7 @@ def preflight(space: SearchSpace, *, local: bool = True) -> Ready:
         name: _at(space, "model.backbone", _find, name, asked.get(name)) for name in space.backbones
     }
     corpus = load_corpus(space.data.source)
+    _at(space, "data.context", check_context, corpus, space.data.context)
     offline = models.offline or bool(source and source.offline)
     return Ready(space, corpus, backbones, offline)
 

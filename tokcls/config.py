@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SchemeName = Literal["IO", "IOB1", "IOB2", "BIOES", "BILOU"]
+Context = Literal["sentence", "document"]
 Text = Annotated[str, Field(min_length=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -44,12 +45,18 @@ class DataConfig(Section):
         default=None,
         description="used in place of a Hub id, said loudly, and only when the Hub is unreachable",
     )
+    context: Context = Field(
+        default="sentence",
+        description="what windows are cut over: each sentence by itself, or whole documents, so "
+        "that a window is filled with neighbouring sentences; `document` needs a source with "
+        "documents",
+    )
     max_length: Annotated[int, Field(ge=16)] | None = Field(
         default=None,
         description="longest window in sub-words; unset: the backbone's own limit, at most 512",
     )
     stride: Annotated[int, Field(ge=0)] = Field(
-        default=32, description="sub-words that neighbouring windows of one sentence share"
+        default=32, description="sub-words that neighbouring windows of one text share"
     )
 
 

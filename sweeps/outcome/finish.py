@@ -67,7 +67,7 @@ def finish(
     _export(network, assignment, data, building)
     facts = dict(receipt) | _receipt(assignment, data, best.number)
     seal(building, _manifest(assignment, data, facts, metrics))
-    _check_parity(building, words, evaluations)
+    _check_parity(building, words, data, evaluations)
     shutil.rmtree(folder, ignore_errors=True)
     building.replace(folder)
     return Finished(folder, metrics)
@@ -141,6 +141,7 @@ def _manifest(
             prefix=data.tokenizing.prefix,
             suffix=data.tokenizing.suffix,
             pad_id=data.tokenizing.pad_id,
+            context=assignment.config.data.context,
         ),
         receipt=receipt,
         metrics=metrics,
@@ -163,15 +164,18 @@ def _receipt(assignment: Assignment, data: Prepared, epoch: int) -> dict[str, An
     }
 
 
-def _check_parity(folder: Path, words: Words, evaluations: Mapping[str, Evaluation]) -> None:
+def _check_parity(
+    folder: Path, words: Words, data: Prepared, evaluations: Mapping[str, Evaluation]
+) -> None:
     """Predict the evaluated splits with the bundle's engine; its spans must be torch's spans."""
     from tokcls.inference.predictor import Predictor
 
     predictor = Predictor.from_bundle(folder)
     for name, evaluation in evaluations.items():
+        found = predictor.predict_words(words[name], documents=data.splits[name].text.tolist())
         served = [
             tuple((entity.start, entity.end, entity.entity_group) for entity in entities)
-            for entities in predictor.predict_words(words[name])
+            for entities in found
         ]
         wrong = sum(a != b for a, b in zip(served, evaluation.spans, strict=True))
         if wrong:

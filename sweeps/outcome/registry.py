@@ -119,10 +119,13 @@ def _compare(
 
 
 def score_bundle(folder: Path, gold: Sequence[Sentence]) -> float:
-    """Span F1 of a bundle on gold sentences."""
+    """Span F1 of a bundle on gold sentences, read in the context that it was trained with."""
+    found = Predictor.from_bundle(folder).predict_words(
+        [sentence.words for sentence in gold], documents=[sentence.document for sentence in gold]
+    )
     predicted = [
         tuple(Span(entity.start, entity.end, entity.entity_group) for entity in entities)
-        for entities in Predictor.from_bundle(folder).predict_words([s.words for s in gold])
+        for entities in found
     ]
     spans = [sentence.spans for sentence in gold]
     types = sorted({span.type for each in (*spans, *predicted) for span in each})

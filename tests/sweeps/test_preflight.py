@@ -110,6 +110,17 @@ def test_a_missing_corpus_is_said_with_its_line(load: Load) -> None:
     assert "/no/such/corpus" in said
 
 
+def test_documents_are_refused_at_their_line_where_there_are_none(load: Load, corpus: Path) -> None:
+    for split in ("train", "valid"):
+        (corpus / f"{split}.txt").write_text(SENTENCE * 2)
+    said = problem_of(load(source=f"{corpus}\n  context: document"))
+    assert said.startswith("s.yaml:3: data.context: `document` fills windows with neighbouring")
+    assert f"in {corpus} every sentence of train and validation is a document of its own" in said
+    for split in ("train", "valid"):
+        (corpus / f"{split}.txt").write_text("-DOCSTART- O\n\n" + SENTENCE * 2)
+    assert preflight(load("data.context=document")).space.data.context == "document"
+
+
 def test_a_corpus_file_that_is_missing_is_said_with_its_line(load: Load, corpus: Path) -> None:
     source = f"{{train: {corpus}/train.txt, validation: {corpus}/no.txt}}"
     said = problem_of(load(source=source))

@@ -39,6 +39,19 @@ class Corpus:
         """The splits by name, in the order train, validation, test."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
+    @property
+    def without_documents(self) -> tuple[str, ...]:
+        """The splits of several sentences in which each sentence is a document by itself.
+
+        They were read from files without documents, or from files in which documents are one
+        sentence long; the two cannot be told apart here.
+        """
+        return tuple(
+            name
+            for name, sentences in self.splits.items()
+            if 1 < len(sentences) == len({sentence.document for sentence in sentences})
+        )
+
     @cached_property
     def types(self) -> tuple[str, ...]:
         """All types of all splits, sorted: one that only test has is scored as well."""

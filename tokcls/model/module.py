@@ -72,7 +72,7 @@ class TokenClassifier(pl.LightningModule):
         tags = np.concatenate(
             [
                 self.schema.encode_ids(split.gold_parts(sentence), int(parts))
-                for sentence, parts in enumerate(split.encoded.words)
+                for sentence, parts in enumerate(np.diff(split.offsets))
             ]
         )
 
@@ -97,9 +97,7 @@ class TokenClassifier(pl.LightningModule):
 
     def val_dataloader(self) -> Batches:
         split = self.data.splits[self.evaluated]
-        mine = np.flatnonzero(
-            split.windows.sentence % self.trainer.world_size == self.trainer.global_rank
-        )
+        mine = split.windows_of(self.trainer.global_rank, self.trainer.world_size)
         lengths = self._padded_lengths(split)[mine]
         batches = [
             mine[rows] for rows in ordered_batches(lengths, tokens_per_batch=EVALUATION_TOKENS)
@@ -178,15 +176,9 @@ class TokenClassifier(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         split = self.data.splits[self.evaluated]
-        mine = np.arange(self.trainer.global_rank, len(split.gold), self.trainer.world_size)
-        scores = self._scores.by_sentence()
-        share = decode_share(
-            split,
-            mine,
-            [scores[sentence] for sentence in mine],
-            self.schema,
-            decoding=self.config.model.decoding,
-        )
+        mine = split.sentences_of(self.trainer.global_rank, self.trainer.world_size)
+        scores = self._scores.by_sentence(split.offsets, mine)
+        share = decode_share(split, mine, scores, self.schema, decoding=self.config.model.decoding)
         self.evaluation = evaluate(split, self._all_shares(share), self.data.types)
 
     def _all_shares(self, share: Share) -> list[Share]:
