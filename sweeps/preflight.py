@@ -50,7 +50,7 @@ def preflight(space: SearchSpace, *, local: bool = True) -> Ready:
         name: _at(space, "model.backbone", _find, name, revisions.get(name))
         for name in space.backbones
     }
-    corpus = load_corpus(space.data.source)
+    corpus = load_corpus(space.data, seed=space.seed, cached=bool(source and source.cached))
     offline = models.offline or bool(source and source.offline)
     return Ready(space, corpus, backbones, offline)
 
