@@ -50,7 +50,7 @@ def preflight(space: SearchSpace, *, local: bool = True) -> Ready:
     backbones = {
         name: _at(space, "model.backbone", _find, name, asked.get(name)) for name in space.backbones
     }
-    corpus = load_corpus(space.data.source)
+    corpus = load_corpus(space.data, seed=space.seed, cached=bool(source and source.cached))
     _at(space, "data.context", check_context, corpus, space.data.context)
     offline = models.offline or bool(source and source.offline)
     return Ready(space, corpus, backbones, offline)

@@ -11,10 +11,14 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 SchemeName = Literal["IO", "IOB1", "IOB2", "BIOES", "BILOU"]
 Context = Literal["sentence", "document"]
+FileFormat = Literal["auto", "conll", "jsonl", "csv", "tsv", "parquet"]
+FileScheme = Literal["auto", "IO", "IOB1", "IOB2", "BIOES", "BILOU"]
+Repair = Literal["conlleval", "discard", "refuse"]
+Overlaps = Literal["outermost", "refuse"]
 Text = Annotated[str, Field(min_length=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -27,23 +31,72 @@ class Section(BaseModel):
 
 
 class SplitFiles(Section):
-    """Three CoNLL files given one by one."""
+    """The files of a corpus given one by one."""
 
     train: Text = Field(description="file with the training sentences")
-    validation: Text = Field(description="file that trials are compared on")
+    validation: Text | None = Field(
+        default=None,
+        description="file that trials are compared on; needed unless `data.validation` is given",
+    )
     test: Text | None = Field(default=None, description="file the chosen model is scored on, once")
 
 
+class Columns(Section):
+    """Which column holds what: a number (from 0; -1 is the last) or a name."""
+
+    word: int | Text | None = Field(
+        default=None, description="the words; in JSON lines and Parquet, the key of the list"
+    )
+    tag: int | Text | None = Field(
+        default=None, description="the tags; in JSON lines and Parquet, the key of the list"
+    )
+    sentence: int | Text | None = Field(
+        default=None, description="CSV and TSV: what is equal in all rows of a sentence"
+    )
+    document: int | Text | None = Field(
+        default=None, description="what is equal in all sentences of a document; not in CoNLL files"
+    )
+
+
 class DataConfig(Section):
-    """Where the sentences come from and how long a window may be."""
+    """Where the sentences come from, how they are read, and how long a window may be."""
 
     source: Text | SplitFiles = Field(
-        description="`bundled`, `conll2003`, a folder with train/valid/test CoNLL files, "
-        "`{train:, validation:, test:}` files, or a Hub data set id"
+        description="`bundled`, `conll2003`, a folder with train/valid/test files or a saved data "
+        "set, `{train:, validation:, test:}` files, one file (with `data.validation`), or a Hub "
+        "data set id"
     )
     offline: Text | None = Field(
         default=None,
         description="used in place of a Hub id, said loudly, and only when the Hub is unreachable",
+    )
+    format: FileFormat = Field(
+        default="auto", description="how the files are written; auto: by their names and contents"
+    )
+    columns: Columns | None = Field(
+        default=None, description="which column holds what; what is not given is found"
+    )
+    scheme: FileScheme = Field(
+        default="auto", description="the tags' scheme in the files; auto: found, split by split"
+    )
+    repair: Repair = Field(
+        default="conlleval",
+        description="tags that break their scheme: read as the scorer conlleval does, their spans "
+        "discarded, or refused",
+    )
+    overlaps: Overlaps = Field(
+        default="outermost",
+        description="overlapping spans of character offsets: keep the outermost and count the "
+        "others, or refuse them",
+    )
+    validation: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
+        default=None,
+        validate_default=True,
+        description="share of train's documents, drawn with `train.seed`, that trials are compared "
+        "on, where there is no validation split",
+    )
+    limit: PositiveInt | None = Field(
+        default=None, description="read only so many first sentences of each split"
     )
     context: Context = Field(
         default="sentence",
@@ -58,6 +111,18 @@ class DataConfig(Section):
     stride: Annotated[int, Field(ge=0)] = Field(
         default=32, description="sub-words that neighbouring windows of one text share"
     )
+
+    @field_validator("validation")
+    @classmethod
+    def _one_validation(cls, share: float | None, info: ValidationInfo) -> float | None:
+        files = info.data.get("source")
+        if isinstance(files, SplitFiles) and (files.validation is None) == (share is None):
+            raise ValueError(
+                "data.source names no validation file; name one, or give a share such as 0.1"
+                if share is None
+                else "data.source names a validation file as well; keep one of the two"
+            )
+        return share
 
 
 class LabelsConfig(Section):

@@ -26,13 +26,18 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Three splits (test may be empty) and the scheme that each split's tags were read with."""
+    """Three splits (test may be empty) and the scheme that each split's tags were read with.
+
+    A split whose files gave spans, or that was cut from another, has no scheme of its own. `notes`
+    say what a user may not expect of how the files were read.
+    """
 
     train: tuple[Sentence, ...]
     validation: tuple[Sentence, ...]
     test: tuple[Sentence, ...]
     name: str
     schemes: Mapping[str, Detected]
+    notes: tuple[str, ...] = ()
 
     @property
     def splits(self) -> Mapping[str, tuple[Sentence, ...]]:
@@ -73,7 +78,7 @@ class Corpus:
         lines = [f"{self.name}: types {', '.join(self.types) or 'none'}"]
         for name, sentences in self.splits.items():
             lines.append(f"{name}: {_sizes(sentences)}{_reading(self.schemes.get(name))}")
-        return lines
+        return [*lines, *(f"note: {note}" for note in self.notes)]
 
 
 def _sizes(sentences: tuple[Sentence, ...]) -> str:
