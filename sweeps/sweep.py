@@ -29,6 +29,7 @@ from sweeps.search.tracking import Tracker, flatten, tracking_uri
 from sweeps.search.trial_folder import Tidy
 from sweeps.search.tuner import search
 from sweeps.space.space import SearchSpace
+from tokcls.labels.types import TypeMap
 
 
 class Interrupted(SweepError):
@@ -157,6 +158,7 @@ def _conclude(
                 run_id=winner.run_id or tracker.run_id,
                 f1=bundle.metrics["val_f1"],
                 gold=ready.corpus.validation,
+                scored=TypeMap(assignment.config.labels.scored_types),
                 tags={"trial": winner.trial_id, "data_hash": ready.corpus.fingerprint},
             )
     ledger.write("done", winner=winner.trial_id, bundle=str(bundle.folder))

@@ -5,7 +5,7 @@ Flat arrays, so that an object store can hand them to many processes without a c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,9 @@ class PreparedSplit:
     """One split: sub-words and windows of its words' parts, and its untouched gold spans.
 
     `encoded` counts parts where it says words; `word` (int32, one a part, all sentences end to end)
-    is the word that each part belongs to, and `lengths` are words per sentence.
+    is the word that each part belongs to, and `lengths` are words per sentence. `unseen` (one a
+    gold span, end to end) tells the spans whose very words, case included, no gold span of the
+    train split has, of whatever type.
     """
 
     encoded: Encoded
@@ -30,6 +32,7 @@ class PreparedSplit:
     gold: tuple[tuple[Span, ...], ...]
     word: npt.NDArray[np.int32]
     lengths: tuple[int, ...]
+    unseen: npt.NDArray[np.bool_]
 
     def word_of(self, sentence: int) -> npt.NDArray[np.int32]:
         """The words of one sentence's parts."""
@@ -53,15 +56,24 @@ class Prepared:
 
 def prepare(corpus: Corpus, tokenizing: Tokenizing, *, stride: int) -> Prepared:
     """Tokenise and cut every split of `corpus` once."""
+    known = set(_entities(corpus.train))
     splits = {
-        name: _prepare_split(sentences, tokenizing, stride)
+        name: _prepare_split(sentences, tokenizing, stride, known)
         for name, sentences in corpus.splits.items()
     }
     return Prepared(splits, tokenizing, corpus.types, corpus.fingerprint)
 
 
+def _entities(sentences: Sequence[Sentence]) -> list[tuple[str, ...]]:
+    """The words of every gold span, in order."""
+    return [one.words[span.start : span.end] for one in sentences for span in one.spans]
+
+
 def _prepare_split(
-    sentences: Sequence[Sentence], tokenizing: Tokenizing, stride: int
+    sentences: Sequence[Sentence],
+    tokenizing: Tokenizing,
+    stride: int,
+    known: Set[tuple[str, ...]],
 ) -> PreparedSplit:
     parts = [parts_of(sentence.words) for sentence in sentences]
     encoded = encode([each.texts for each in parts], tokenizing)
@@ -73,4 +85,5 @@ def _prepare_split(
         if parts
         else np.empty(0, np.int32),
         lengths=tuple(len(sentence.words) for sentence in sentences),
+        unseen=np.array([words not in known for words in _entities(sentences)], bool),
     )
