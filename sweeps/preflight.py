@@ -53,7 +53,7 @@ def preflight(space: SearchSpace, *, local: bool = True) -> Ready:
         for name in space.backbones
     }
     corpus = load_corpus(space.data.source)
-    space = _check_types(space, corpus, standing_in=bool(source and source.notes))
+    space = _check_types(space, corpus, standing_in=bool(source and source.offline))
     offline = models.offline or bool(source and source.offline)
     return Ready(space, corpus, backbones, offline)
 
