@@ -13,10 +13,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-SchemeName = Literal["IO", "IOB1", "IOB2", "BIOES", "BILOU"]
+from tokcls.labels.types import TypeMap
+
+SchemeName = Literal["IO", "IOB1", "IOB2", "IOE2", "BIOES", "BILOU"]
 Context = Literal["sentence", "document"]
 FileFormat = Literal["auto", "conll", "jsonl", "csv", "tsv", "parquet"]
-FileScheme = Literal["auto", "IO", "IOB1", "IOB2", "BIOES", "BILOU"]
+FileScheme = Literal["auto", "IO", "IOB1", "IOB2", "IOE2", "BIOES", "BILOU", "BMES"]
 Repair = Literal["conlleval", "discard", "refuse"]
 Overlaps = Literal["outermost", "refuse"]
 Text = Annotated[str, Field(min_length=1)]
@@ -132,6 +134,42 @@ class LabelsConfig(Section):
     subwords: Literal["first", "all"] = Field(
         default="first", description="which sub-words of a word carry its label in training"
     )
+    types: dict[Text, Text | None] = Field(
+        default={},
+        description="types renamed, merged or dropped before training: `{GPE: LOC, MISC: null}`",
+    )
+    score_types: dict[Text, Text | None] | None = Field(
+        default=None,
+        description="the same for scoring; unset: as `types`; needed where `types` is searched",
+    )
+
+    @property
+    def scored_types(self) -> dict[str, str | None]:
+        """What becomes of each type that is scored."""
+        return self.types if self.score_types is None else self.score_types
+
+    @field_validator("types", "score_types")
+    @classmethod
+    def _without_blanks(cls, types: dict[str, str | None] | None) -> dict[str, str | None] | None:
+        names = [name for pair in (types or {}).items() for name in pair if name is not None]
+        if wrong := [name for name in names if name.split() != [name]]:
+            raise ValueError(f"a type has no blanks in it, got {wrong[0]!r}")
+        return types
+
+    @field_validator("score_types")
+    @classmethod
+    def _coarser_than_types(
+        cls, scored: dict[str, str | None] | None, info: ValidationInfo
+    ) -> dict[str, str | None] | None:
+        learned = info.data.get("types")
+        if scored is None or learned is None:
+            return scored
+        if breaches := TypeMap(learned).breaches(TypeMap(scored)):
+            raise ValueError(
+                "must merge what labels.types merges and drop what it drops; in labels.types "
+                f"{'; '.join(breaches)}"
+            )
+        return scored
 
 
 class ModelConfig(Section):

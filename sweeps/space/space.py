@@ -25,6 +25,7 @@ from tokcls.errors import ConfigError, Problem
 
 _BACKBONE: KeyPath = ("model", "backbone")
 _OFFLINE: KeyPath = ("model", "offline")
+_TYPE_MAPS: tuple[KeyPath, ...] = (("labels", "types"), ("labels", "score_types"))
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,12 @@ class SearchSpace:
     def offline_backbones(self) -> tuple[str, ...]:
         """What stands in for all of them when the Hub cannot be reached; may be empty."""
         return _values(get(self.document, _OFFLINE))
+
+    @property
+    def type_maps(self) -> Mapping[KeyPath, tuple[Mapping[str, str | None], ...]]:
+        """Every map of types that is learned or scored, by its key."""
+        given = {path: get(self.document, path) for path in _TYPE_MAPS}
+        return {path: _values(value) for path, value in given.items() if value is not None}
 
     @property
     def seed(self) -> int:
@@ -171,7 +178,7 @@ def _path(name: str) -> KeyPath:
     return tuple(name.split("."))
 
 
-def _values(given: Any) -> tuple[str, ...]:
+def _values(given: Any) -> tuple[Any, ...]:
     if isinstance(given, Choice):
         return given.values
     return () if given is None else (given,)

@@ -270,3 +270,33 @@ def test_a_check_needs_no_torch() -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_type_that_the_corpus_does_not_have_is_refused_with_the_types_there_are(
+    load: Load, corpus: Path
+) -> None:
+    said = problem_of(load(added="labels:\n  types: {PRE: LOC}\n"))
+    assert said == (
+        f"s.yaml:8: labels.types: {corpus} has no type PRE; did you mean PER? its types are PER"
+    )
+    scored = (
+        "labels:\n  types: {choice: [{}, {PER: HUMAN}]}\n  score_types: {PER: HUMAN, X: null}\n"
+    )
+    assert problem_of(load(added=scored)).startswith("s.yaml:9: labels.score_types: ")
+
+
+def test_a_map_that_leaves_no_type_is_refused(load: Load) -> None:
+    said = problem_of(load(added="labels:\n  types: {PER: null}\n"))
+    assert "labels.types: drops every type of" in said
+    assert said.endswith("keep one of PER")
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_types_that_a_stand_in_lacks_are_a_note(load: Load) -> None:
+    space = load(
+        "data.offline=bundled",
+        source="some/conll",
+        added="labels:\n  types: {EVENT: null}\n",
+    )
+    notes = preflight(space).space.notes
+    assert any("labels.types: bundled has no type EVENT" in note for note in notes)

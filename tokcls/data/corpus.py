@@ -95,4 +95,4 @@ def _reading(detected: Detected | None) -> str:
     if detected is None:
         return ""
     repaired = f", {detected.violations} violations repaired" if detected.violations else ""
-    return f"; {detected.scheme}{repaired}"
+    return f"; {detected.scheme} ({detected.evidence}){repaired}"

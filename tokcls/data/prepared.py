@@ -5,10 +5,11 @@ Flat arrays, so that an object store can hand them to many processes without a c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from tokcls.config import Context
 from tokcls.data.corpus import Corpus, Sentence
@@ -27,7 +28,8 @@ class PreparedSplit:
     that of each sentence, int32[S]. All else is by sentence, so that scores are the same whatever
     the context was. `word` is the word in its sentence that each part belongs to, int32[parts], all
     sentences end to end; `offsets`, int64[S + 1], says where each sentence begins in it; `lengths`
-    are words per sentence.
+    are words per sentence. `unseen` (one a gold span, end to end) tells the spans whose very words,
+    case included, no gold span of the train split has, of whatever type.
     """
 
     encoded: Encoded
@@ -37,6 +39,7 @@ class PreparedSplit:
     word: Ints
     offsets: Longs
     lengths: tuple[int, ...]
+    unseen: npt.NDArray[np.bool_]
 
     def word_of(self, sentence: int) -> Ints:
         """The words of one sentence's parts."""
@@ -88,15 +91,25 @@ def prepare(
         CorpusError: `context` is `document`, and the corpus has none.
     """
     check_context(corpus, context)
+    known = set(_entities(corpus.train))
     splits = {
-        name: _prepare_split(sentences, tokenizing, stride, context)
+        name: _prepare_split(sentences, tokenizing, stride, context, known)
         for name, sentences in corpus.splits.items()
     }
     return Prepared(splits, tokenizing, corpus.types, corpus.fingerprint)
 
 
+def _entities(sentences: Sequence[Sentence]) -> list[tuple[str, ...]]:
+    """The words of every gold span, in order."""
+    return [one.words[span.start : span.end] for one in sentences for span in one.spans]
+
+
 def _prepare_split(
-    sentences: Sequence[Sentence], tokenizing: Tokenizing, stride: int, context: Context
+    sentences: Sequence[Sentence],
+    tokenizing: Tokenizing,
+    stride: int,
+    context: Context,
+    known: Set[tuple[str, ...]],
 ) -> PreparedSplit:
     parts = [parts_of(sentence.words) for sentence in sentences]
     text = texts_of([sentence.document for sentence in sentences], context)
@@ -109,4 +122,5 @@ def _prepare_split(
         word=np.concatenate([np.empty(0, np.int32), *(each.word for each in parts)]),
         offsets=np.cumsum([0, *(len(each.word) for each in parts)], dtype=np.int64),
         lengths=tuple(len(sentence.words) for sentence in sentences),
+        unseen=np.array([words not in known for words in _entities(sentences)], bool),
     )

@@ -43,8 +43,8 @@ def test_all_problems_come_at_once_in_the_order_of_the_file(complain: Complain) 
         "s.yaml:3: data.source.validation: is required: file that trials are compared on",
         "s.yaml:3: data.source.dev: unknown key; did you mean `validation`?",
         "s.yaml:4: data.max_length: cannot be searched; labels, model and train keys can",
-        "s.yaml:6: labels.scheme: must be one of `IO`, `IOB1`, `IOB2`, `BIOES`, `BILOU`, "
-        "got 'IOB3' in {choice: [IOB2, IOB3]}",
+        "s.yaml:6: labels.scheme: must be one of `IO`, `IOB1`, `IOB2`, `IOE2`, `BIOES`, "
+        "`BILOU`, got 'IOB3' in {choice: [IOB2, IOB3]}",
         "s.yaml:9: model.dropout: must be a number of at least 0 and less than 1, got 1.5 "
         "in {uniform: [0.0, 1.5]}",
         "s.yaml:11: train.learning_rate: unknown verb `logunform`; did you mean `loguniform`?",

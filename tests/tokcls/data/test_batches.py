@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokcls.data.batches import IGNORED, ordered_batches, pad, token_batches, training_labels
 from tokcls.data.windows import Encoded, Tokenizing, Windows, cut, encode
 from tokcls.errors import CorpusError
-from tokcls.labels.schema import LabelSchema
+from tokcls.labels.schema import LabelSchema, Subwords
 from tokcls.labels.schemes import SCHEMES
 from tokcls.labels.spans import Span
 
@@ -151,10 +151,10 @@ def test_rows_hold_prefix_text_suffix_and_padding(
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("subwords", ["first", "all"])
 def test_labels_stand_where_pad_puts_the_subwords(
-    cut_text: tuple[Encoded, Windows, Tokenizing], scheme: str, subwords: str
+    cut_text: tuple[Encoded, Windows, Tokenizing], scheme: str, subwords: Subwords
 ) -> None:
     encoded, windows, made = cut_text
-    schema = LabelSchema.from_json({"scheme": scheme, "types": ["X"], "subwords": subwords})
+    schema = LabelSchema(scheme, ("X",), subwords)
     tags = np.concatenate(
         [
             schema.encode_ids([Span(at, at + 2, "X") for at in range(0, size - 1, 3)], size)

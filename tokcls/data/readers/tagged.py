@@ -9,10 +9,10 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tokcls.config import Repair
 from tokcls.data.corpus import Sentence
 from tokcls.data.readers.rules import Rules
 from tokcls.errors import CorpusError, Problem
+from tokcls.labels.repair import read_tags, violations
 from tokcls.labels.schemes import SCHEMES, Detected, Scheme, detect, parse_tag
 from tokcls.labels.spans import Span
 
@@ -43,35 +43,6 @@ class FileRead:
     sentences: tuple[Sentence, ...]
     detected: Detected | None
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Reading:
-    """The spans of a sentence's tags, and the words at which the tags break their scheme."""
-
-    spans: tuple[Span, ...]
-    violations: tuple[int, ...]
-
-
-def read_tags(tags: Sequence[str], scheme: Scheme, repair: Repair) -> Reading:
-    """Read tags as spans, valid or not.
-
-    Everything but `discard` reads broken tags as `conlleval` does; `discard` gives no span that a
-    violation lies in.
-
-    Raises:
-        ValueError: a tag is not one of the scheme.
-    """
-    spans = scheme.decode(tags)
-    violations: list[int] = []
-    before, kind = "O", ""
-    for at, (letter, type_) in enumerate((*map(parse_tag, tags), ("O", ""))):
-        if (before, letter, bool(type_) and type_ == kind) not in scheme.steps:
-            violations.append(min(at, len(tags) - 1))
-        before, kind = letter, type_
-    if repair == "discard" and violations:
-        spans = [s for s in spans if not any(s.start <= at < s.end for at in violations)]
-    return Reading(tuple(spans), tuple(violations))
 
 
 def check_words(words: Sequence[Any]) -> str:
@@ -156,7 +127,7 @@ def _scheme(drafts: Sequence[Draft], file: str, rules: Rules) -> Detected:
     ]
     if problems:
         raise CorpusError(problems)
-    broken = sum(len(read_tags(draft.tags, scheme, "conlleval").violations) for draft in drafts)
+    broken = sum(len(violations(draft.tags, scheme)) for draft in drafts)
     return Detected(scheme.name, "given as data.scheme", broken)
 
 
