@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from tokcls.data.windows import Tokenizing, tokenizing
 from tokcls.errors import BackboneError
 
+TOKENIZER = "tokenizer.json"
 LONGEST_WINDOW = 512
 NO_LIMIT = 2**20
 POSITION_KEYS = ("max_position_embeddings", "n_positions")
@@ -48,10 +49,10 @@ def read_tokenizing(folder: Path, *, name: str, max_length: int | None = None) -
         BackboneError: the folder has no tokenizer.json that can be read, or `max_length` is more
             than the backbone has positions for.
     """
-    file = folder / "tokenizer.json"
+    file = folder / TOKENIZER
     if not file.is_file():
         raise BackboneError(
-            f"backbone {name!r}: {folder} holds no tokenizer.json; what its tokenizer does is "
+            f"backbone {name!r}: {folder} holds no {TOKENIZER}; what its tokenizer does is "
             "known only once transformers has converted it, when training begins"
         )
     try:
