@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from sweeps.search.trial_folder import SavedEpoch, TrialFolder, write_json, write_whole
-from tokcls.labels.scoring import count, per_sentence
+from tokcls.labels.ceiling import ceiling
+from tokcls.labels.schemes import SCHEMES
+from tokcls.labels.scoring import per_sentence
 from tokcls.labels.spans import Span
+from tokcls.labels.tally import tally
 from tokcls.model.evaluation import Evaluation
 
 TYPES = ("LOC", "PER")
@@ -27,8 +30,11 @@ def folder(tmp_path: Path) -> TrialFolder:
 
 @pytest.fixture
 def evaluation() -> Evaluation:
-    counts = count(GOLD, PREDICTED, [4, 2, 3], TYPES)
-    return Evaluation(PREDICTED, counts, per_sentence(GOLD, PREDICTED, TYPES), 0.5)
+    counted = tally(
+        *(GOLD, PREDICTED, [4, 2, 3], TYPES), unseen=np.array([True, False, False]), invalid=0
+    )
+    table = per_sentence(GOLD, PREDICTED, TYPES)
+    return Evaluation(PREDICTED, counted, table, 0.5, ceiling(GOLD, SCHEMES["IOB2"]))
 
 
 def crash(path: Path) -> None:
