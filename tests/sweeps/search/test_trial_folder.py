@@ -18,8 +18,10 @@ from tokcls.labels.spans import Span
 from tokcls.labels.tally import tally
 from tokcls.model.evaluation import Evaluation
 
+Spans = tuple[tuple[Span, ...], ...]
+
 TYPES = ("LOC", "PER")
-GOLD = [(Span(0, 1, "PER"), Span(2, 3, "LOC")), (), (Span(1, 3, "LOC"),)]
+GOLD = ((Span(0, 1, "PER"), Span(2, 3, "LOC")), (), (Span(1, 3, "LOC"),))
 PREDICTED = ((Span(0, 1, "PER"),), (Span(0, 2, "PER"),), (Span(1, 3, "LOC"),))
 
 
@@ -28,13 +30,20 @@ def folder(tmp_path: Path) -> TrialFolder:
     return TrialFolder(tmp_path / "trials" / "t001")
 
 
+def evaluation_of(gold: Spans, predicted: Spans, lengths: list[int]) -> Evaluation:
+    unseen = np.zeros(sum(map(len, gold)), bool)
+    return Evaluation(
+        spans=predicted,
+        tally=tally(gold, predicted, lengths, TYPES, unseen=unseen, invalid=0),
+        per_sentence=per_sentence(gold, predicted, TYPES),
+        loss=0.5,
+        ceiling=ceiling(gold, SCHEMES["IOB2"]),
+    )
+
+
 @pytest.fixture
 def evaluation() -> Evaluation:
-    counted = tally(
-        *(GOLD, PREDICTED, [4, 2, 3], TYPES), unseen=np.array([True, False, False]), invalid=0
-    )
-    table = per_sentence(GOLD, PREDICTED, TYPES)
-    return Evaluation(PREDICTED, counted, table, 0.5, ceiling(GOLD, SCHEMES["IOB2"]))
+    return evaluation_of(GOLD, PREDICTED, [4, 2, 3])
 
 
 def crash(path: Path) -> None:
@@ -91,7 +100,7 @@ def test_the_saved_predictions_are_those_of_the_evaluation(
 
 
 def test_predictions_without_a_span_keep_their_shape(folder: TrialFolder) -> None:
-    nothing = Evaluation(((),), count([()], [()], [2], TYPES), per_sentence([()], [()], TYPES), 0.0)
+    nothing = evaluation_of(((),), ((),), [2])
     folder.save_best(1, {}, nothing, lambda path: path.write_bytes(b""))
     with np.load(folder.predictions) as saved:
         assert saved["spans"].shape == (0, 4)
