@@ -103,7 +103,7 @@ def _check_types(space: SearchSpace, corpus: Corpus, *, standing_in: bool) -> Se
     for path, maps in space.type_maps.items():
         names = {name for targets in maps for name in targets} - {*corpus.types}
         unknown += [space.places.problem(path, _no_type(name, corpus)) for name in sorted(names)]
-        if not all(TypeMap(targets).image(corpus.types) for targets in maps):
+        if corpus.types and not all(TypeMap(targets).image(corpus.types) for targets in maps):
             message = f"drops every type of {corpus.name}; keep one of {', '.join(corpus.types)}"
             raise ConfigError([space.places.problem(path, message)])
     if unknown and not standing_in:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tokcls.config import LabelsConfig
 from tokcls.labels.schema import LabelSchema
+from tokcls.labels.spans import Span
 from tokcls.labels.types import TypeMap
 
 
@@ -21,6 +23,11 @@ class TypePlan:
     scored: TypeMap
     judged: TypeMap
     types: tuple[str, ...]
+
+    def dropped(self, gold: Sequence[Sequence[Span]]) -> dict[str, int]:
+        """Count, by corpus type, the gold spans that are not scored."""
+        given = Counter(span.type for spans in gold for span in spans)
+        return {type_: n for type_, n in sorted(given.items()) if self.scored.of(type_) is None}
 
 
 def type_plan(labels: LabelsConfig, types: Sequence[str]) -> TypePlan:

@@ -5,7 +5,6 @@ Knows nothing of torch: a network's outputs arrive as arrays.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -157,12 +156,11 @@ def evaluate(
 
 def _check_all_scored(split: PreparedSplit, plan: TypePlan, counts: Counts) -> None:
     """Hold the sum of the counts against the file: nothing may get lost on the way."""
-    given = Counter(span.type for gold in split.gold for span in gold)
-    dropped = {type_: n for type_, n in given.items() if plan.scored.of(type_) is None}
-    wanted = given.total() - sum(dropped.values())
+    dropped = plan.dropped(split.gold)
+    wanted = sum(map(len, split.gold)) - sum(dropped.values())
     scored = int((counts.tp + counts.fn).sum())
     if scored != wanted:
-        left = ", ".join(f"{n} {type_}" for type_, n in sorted(dropped.items()))
+        left = ", ".join(f"{n} {type_}" for type_, n in dropped.items())
         besides = f" (and {left}, which labels.score_types drops)" if dropped else ""
         raise TokclsError(
             f"every gold span must be scored: the file has {wanted}{besides}, scored {scored}"

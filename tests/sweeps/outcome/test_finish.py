@@ -34,6 +34,7 @@ def save(network: torch.nn.Module, path: Path) -> None:
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_bundle_keeps_the_learned_types_and_is_scored_by_the_coarser_ones(
     tmp_path: Path,
@@ -75,6 +76,10 @@ def test_a_bundle_keeps_the_learned_types_and_is_scored_by_the_coarser_ones(
         for name, split in corpus.splits.items()
     }
     assert manifest.receipt["gold_spans"] == kept
+    dropped = manifest.receipt["dropped_spans"]
+    assert {name: kept[name] + dropped[name]["ORG"] for name in kept} == {
+        name: sum(len(one.spans) for one in split) for name, split in corpus.splits.items()
+    }
     assert finished.metrics["val_f1"] > 0.5
     assert {"test_f1_PER", "test_f1_PLACE"} <= {*finished.metrics}
     again = score_bundle(finished.folder, corpus.validation, TypeMap(LABELS.scored_types))

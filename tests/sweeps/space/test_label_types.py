@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -32,13 +34,18 @@ def test_schemes_and_types_are_searched_together(load: Load) -> None:
     assert len(hashes) == 3
 
 
-def test_the_winner_s_types_come_back_from_its_file(load: Load, tmp_path: object) -> None:
+def test_the_winner_s_types_come_back_from_its_file(load: Load, tmp_path: Path) -> None:
     space = load("", SCHEMES, TYPES, SCORED)
     drawn = {"labels.scheme": "BIOES", "labels.types": '{"MISC":null}'}
-    winner = f"{tmp_path}/winner.yaml"
-    with open(winner, "w", encoding="utf-8") as file:
-        file.write(space.to_yaml(drawn))
+    winner = tmp_path / "winner.yaml"
+    winner.write_text(space.to_yaml(drawn), encoding="utf-8")
     assert load_space(winner).trial({}) == space.trial(drawn)
+
+
+def test_the_manual_s_example_is_a_space(load: Load) -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "yaml.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(labels:\n.*?)```", manual, re.DOTALL)
+    assert set(load(example).parameters) == {"labels.scheme", "labels.types"}
 
 
 def test_one_map_needs_no_score_types(load: Load) -> None:

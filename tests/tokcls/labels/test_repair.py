@@ -8,8 +8,8 @@ from typing import Any, Literal
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from seqscore.encoding import get_encoding
-from seqscore.validation import validate_labels
+from seqscore.encoding import get_encoding  # type: ignore[import-untyped]
+from seqscore.validation import validate_labels  # type: ignore[import-untyped]
 
 from tokcls.labels.repair import REPAIRS, Repair, read_tags, violations
 from tokcls.labels.schemes import SCHEMES, Scheme, detect

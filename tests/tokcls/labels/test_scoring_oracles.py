@@ -12,7 +12,7 @@ from seqeval.metrics.sequence_labeling import (  # type: ignore[import-untyped]
     get_entities,
     precision_recall_fscore_support,
 )
-from seqscore.scoring import score_label_sequences
+from seqscore.scoring import score_label_sequences  # type: ignore[import-untyped]
 
 from tokcls.data.source import read_bundled, read_folder
 from tokcls.labels.schemes import SCHEMES

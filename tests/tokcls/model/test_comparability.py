@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from tokcls.model.module import TokenClassifier
 
 Types = Mapping[str, str | None]
 SCORED: Types = {"ORG": None, "LOC": "PLACE"}
+SCORES = ("precision", "recall", "f1")
 NEVER = 10**6
 
 
@@ -159,6 +161,14 @@ def test_models_that_learn_other_types_are_ranked_on_the_same_gold(
             "val_f1_PLACE",
         }
         assert {span.type for spans in evaluation.spans for span in spans} <= {"PER", "PLACE"}
+
+
+def test_the_manual_names_every_metric_of_an_epoch(data: Prepared) -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "yaml.md").read_text(encoding="utf-8")
+    metrics = written(data, LabelsConfig(), wrong_every=3).metrics("val")
+    of_types = {f"val_{name}_{type_}" for name in SCORES for type_ in data.types}
+    assert [name for name in metrics.keys() - of_types if f"`{name}`" not in manual] == []
+    assert of_types < metrics.keys()
 
 
 def test_a_lost_span_is_said_with_what_is_dropped_on_purpose(data: Prepared) -> None:
