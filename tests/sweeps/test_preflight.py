@@ -300,3 +300,17 @@ def test_types_that_a_stand_in_lacks_are_a_note(load: Load) -> None:
     )
     notes = preflight(space).space.notes
     assert any("labels.types: bundled has no type EVENT" in note for note in notes)
+
+
+def test_validation_is_cut_with_the_seed_of_the_search(load: Load, corpus: Path) -> None:
+    text = "".join(f"w{number} B-PER\n\n" for number in range(40))
+    (corpus / "all.txt").write_text(text)
+    source = str(corpus / "all.txt")
+    cuts = [
+        preflight(load("data.validation=0.2", f"train.seed={seed}", source=source)).corpus
+        for seed in ("1", "1", "2")
+    ]
+    assert [len(cut.validation) for cut in cuts] == [8, 8, 8]
+    assert cuts[0].validation == cuts[1].validation != cuts[2].validation
+    searched = load("data.validation=0.2", "train.seed={choice: [5, 1]}", source=source)
+    assert preflight(searched).corpus.validation == cuts[0].validation

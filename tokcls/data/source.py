@@ -75,14 +75,14 @@ def _open(data: DataConfig, rules: Rules, cached: bool) -> _Parts:
     required = ("train",) if data.validation is not None else ("train", "validation")
     if isinstance(source, SplitFiles):
         named = source.model_dump(exclude_none=True)
-        files = {split: (expand(file),) for split, file in named.items()}
+        files = {split: (_expand(file),) for split, file in named.items()}
         return _read_files(_Parts(source.train), files, rules)
     if source == "bundled":
         folder = Path(str(resources.files("tokcls.bundled")))
         return _read_files(
             _Parts("bundled"), {split: (folder / f"{split}.txt",) for split in SPLITS}, Rules()
         )
-    place = expand(source)
+    place = _expand(source)
     if place.is_dir():
         return _read_folder(_Parts(source), place, rules, required)
     if place.is_file():
@@ -93,7 +93,7 @@ def _open(data: DataConfig, rules: Rules, cached: bool) -> _Parts:
     return _read_table(_Parts(name), read_hub(name, cached=cached), rules, required)
 
 
-def expand(path: str) -> Path:
+def _expand(path: str) -> Path:
     """Make a path of what a user wrote; `~` is home, where there is one."""
     try:
         return Path(path).expanduser()

@@ -49,8 +49,7 @@ def find_files(folder: Path, *, required: Iterable[str] = REQUIRED) -> Found:
         stem = _stem(path.name)
         split = split_of(_JOINTS.split(_PART.sub("", stem))[-1])
         if split and path.is_file() and not path.name.startswith("."):
-            whole = _PART.sub("", stem) + path.suffix if _PART.search(stem) else path.name
-            named[split][whole].append(path)
+            named[split][_PART.sub(r"-*-of-\2", stem) + path.name[len(stem) :]].append(path)
     problems: list[Problem] = []
     paths: dict[str, tuple[Path, ...]] = {}
     for split in SPLITS:

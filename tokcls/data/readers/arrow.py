@@ -76,7 +76,8 @@ def read_hub(name: str, *, cached: bool = False) -> Mapping[str, Any]:
 
     try:
         if cached:
-            builder = Cache(repo_id=name, dataset_name=name, version="auto", hash="auto")
+            stem = name.rpartition("/")[2]
+            builder = Cache(repo_id=name, dataset_name=stem, version="auto", hash="auto")
             found: Mapping[str, Any] = builder.as_dataset()
         else:
             found = datasets.load_dataset(name)

@@ -140,6 +140,8 @@ def spans_of(
         CorpusError: with `refuse`, every violation is a problem.
     """
     scheme = SCHEMES[detected.scheme]
+    if not detected.violations:
+        return [d.spans if d.spans is not None else tuple(scheme.decode(d.tags)) for d in drafts]
     found: list[tuple[Span, ...]] = []
     problems: list[Problem] = []
     discarded = 0
