@@ -57,7 +57,7 @@ def with_transformers(backbone: Backbone, max_length: int | None) -> Tokenizing:
     return tokenizing_of(backbone, load_tokenizer(backbone), max_length)
 
 
-def ids(made: Tokenizing) -> list[tuple[list[int], list[int]]]:
+def ids(made: Tokenizing) -> list[tuple[list[int], list[int | None]]]:
     encodings = made.tokenizer.encode_batch(TEXTS, is_pretokenized=True, add_special_tokens=False)
     return [(encoding.ids, encoding.word_ids) for encoding in encodings]
 
