@@ -104,7 +104,7 @@ def test_the_blank_of_a_generic_tokenizer_is_saved_with_it(
     backbone = edited(backbones["gpt2"], tmp_path / "x", "tokenizer_config.json", **generic)
     load_tokenizer(backbone).save_pretrained(tmp_path / "saved")
     saved = Tokenizer.from_file(str(tmp_path / "saved" / "tokenizer.json"))
-    expected = [each for each, _ in ids(with_transformers(backbone, None))]
+    expected = [each for each, _ in ids(with_transformers(backbones["gpt2"], None))]
     again: Any = AutoTokenizer.from_pretrained(tmp_path / "saved")
     for raw in (saved, again.backend_tokenizer):
         made = raw.encode_batch(TEXTS, is_pretokenized=True, add_special_tokens=False)
