@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks._result import finish, machine
-from tokcls.data.source import read_bundled
+from tokcls.config import DataConfig
+from tokcls.data.source import load_corpus
 from tokcls.labels.mistakes import mistakes
 from tokcls.labels.schemes import SCHEMES
 from tokcls.labels.scoring import count
@@ -68,7 +69,7 @@ def main(arguments: list[str]) -> int:
 def taggings(words: int) -> tuple[Tags, Tags]:
     """Give gold and predicted IOB2 tags of at least so many words."""
     chance = random.Random(5)
-    corpus = read_bundled()
+    corpus = load_corpus(DataConfig(source="bundled"), seed=1)
     once = [SCHEMES["IOB2"].encode(one.spans, len(one.words)) for one in corpus.train]
     gold = once * (words // sum(map(len, once)) + 1)
     tags = sorted({tag for row in once for tag in row})

@@ -27,8 +27,9 @@ class Sentence:
 class Corpus:
     """Three splits (test may be empty) and the scheme that each split's tags were read with.
 
-    A split whose files gave spans, or that was cut from another, has no scheme of its own. `notes`
-    say what a user may not expect of how the files were read.
+    A split whose files gave spans, or that was cut from another, has no scheme of its own. In the
+    splits of `undocumented` each sentence counts as a document, since the source names none.
+    `notes` say what a user may not expect of how the files were read.
     """
 
     train: tuple[Sentence, ...]
@@ -36,25 +37,13 @@ class Corpus:
     test: tuple[Sentence, ...]
     name: str
     schemes: Mapping[str, Detected]
+    undocumented: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def splits(self) -> Mapping[str, tuple[Sentence, ...]]:
         """The splits by name, in the order train, validation, test."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
-
-    @property
-    def without_documents(self) -> tuple[str, ...]:
-        """The splits of several sentences in which each sentence is a document by itself.
-
-        They were read from files without documents, or from files in which documents are one
-        sentence long; the two cannot be told apart here.
-        """
-        return tuple(
-            name
-            for name, sentences in self.splits.items()
-            if 1 < len(sentences) == len({sentence.document for sentence in sentences})
-        )
 
     @cached_property
     def types(self) -> tuple[str, ...]:

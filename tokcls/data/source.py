@@ -64,6 +64,7 @@ def load_corpus(data: DataConfig, *, seed: int, cached: bool = False) -> Corpus:
         validation=sentences["validation"][: data.limit],
         test=sentences.get("test", ())[: data.limit],
         name=parts.name,
+        undocumented=tuple(split for split, read in parts.read.items() if not read.documented),
         schemes={split: read.detected for split, read in parts.read.items() if read.detected},
         notes=tuple(notes),
     )

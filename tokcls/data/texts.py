@@ -44,13 +44,13 @@ def check_context(corpus: Corpus, context: Context) -> None:
     """Refuse `document` where there is nothing to fill a window with.
 
     Raises:
-        CorpusError: a split has sentences, each of which is a document by itself.
+        CorpusError: the source of a split does not say which sentences stand together.
     """
-    if context == "document" and corpus.without_documents:
-        splits = " and ".join(corpus.without_documents)
+    if context == "document" and corpus.undocumented:
+        splits = " and ".join(corpus.undocumented)
         message = (
-            f"`document` fills windows with neighbouring sentences, but in {corpus.name} every "
-            f"sentence of {splits} is a document of its own; use `sentence`, or a source that says "
-            "which sentences stand together (in CoNLL files: -DOCSTART- lines)"
+            f"`document` fills windows with neighbouring sentences, but {corpus.name} does not say "
+            f"which sentences of {splits} stand together; use `sentence`, or a source with "
+            "documents (in CoNLL files: -DOCSTART- lines)"
         )
         raise CorpusError([Problem(message)])

@@ -23,6 +23,7 @@ from tokcls.inference.bundle import read_manifest
 from tokcls.inference.predictor import Predictor
 from tokcls.labels.schema import LabelSchema
 from tokcls.labels.spans import Span
+from tokcls.labels.types import TypeMap
 from tokcls.model.backbones import Backbone
 from tokcls.model.loader import load_model
 from tokcls.model.module import TokenClassifier
@@ -63,7 +64,10 @@ def test_a_bundle_is_checked_and_scored_in_the_context_it_was_trained_with(tmp_p
     made = finish(assignment, data, words, tmp_path / "bundle", {})
     assert read_manifest(made.folder).window.context == "document"
     assert made.metrics["val_f1"] > 0
-    assert score_bundle(made.folder, CORPUS.validation) == pytest.approx(made.metrics["val_f1"])
+    found = score_bundle(made.folder, CORPUS.validation, TypeMap())
+    assert found == pytest.approx(made.metrics["val_f1"])
+        made.metrics["val_f1"]
+    )
     predictor = Predictor.from_bundle(made.folder)
     alone = predictor.predict_words(words["validation"])
     together = predictor.predict_words(

@@ -167,20 +167,12 @@ def test_a_word_that_no_window_holds_is_an_error_and_not_silently_outside(
         scores.by_sentence(split.offsets)
 
 
-def test_documents_of_one_sentence_each_are_no_documents() -> None:
-    split = corpus_of([3], [3])
-    assert split.without_documents == ("train", "validation")
-    assert replace(split, train=sentences([3, 3], [3])).without_documents == ("validation",)
-    assert corpus_of([3]).without_documents == ()
-    assert corpus_of([3, 3]).without_documents == ()
-
-
 def test_documents_are_refused_where_there_are_none(wordpiece: Tokenizing) -> None:
-    corpus = corpus_of([3], [3])
-    message = r"in letters every sentence of train and validation is a .*; use `sentence`, or a sou"
+    corpus = replace(corpus_of([3], [3]), undocumented=("train", "validation"))
+    message = r"letters does not say which sentences of train and validation stand .*; use `senten"
     with pytest.raises(CorpusError, match=message):
         check_context(corpus, "document")
     with pytest.raises(CorpusError, match=message):
         prepare(corpus, wordpiece, stride=4, context="document")
     check_context(corpus, "sentence")
-    check_context(corpus_of([3, 3]), "document")
+    check_context(corpus_of([3], [3]), "document")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tokcls.config import Context
+from tokcls.config import Context, DataConfig
 from tokcls.data.corpus import Corpus, Sentence
 from tokcls.data.prepared import prepare
 from tokcls.data.source import load_corpus
@@ -71,7 +71,7 @@ def test_of_whole_books_truncation_loses_most_and_windows_nothing(
     kind: str, real_data: Path, request: pytest.FixtureRequest
 ) -> None:
     made: Tokenizing = request.getfixturevalue(kind)
-    corpus = load_corpus(str(real_data / "litbank-longdoc"))
+    corpus = load_corpus(DataConfig(source=str(real_data / "litbank-longdoc")), seed=1)
     books = Corpus(corpus.validation, (), (), "books", {})
     split = prepare(books, made, stride=4).splits["train"]
     gold = sum(map(len, split.gold))

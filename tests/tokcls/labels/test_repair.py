@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from seqscore.encoding import get_encoding  # type: ignore[import-untyped]
 from seqscore.validation import validate_labels  # type: ignore[import-untyped]
 
-from tokcls.labels.repair import REPAIRS, Repair, read_tags, violations
+from tokcls.config import Repair
+from tokcls.labels.repair import REPAIRS, read_tags, violations
 from tokcls.labels.schemes import SCHEMES, Scheme, detect
 from tokcls.labels.spans import Span
 

@@ -14,7 +14,8 @@ from seqeval.metrics.sequence_labeling import (  # type: ignore[import-untyped]
 )
 from seqscore.scoring import score_label_sequences  # type: ignore[import-untyped]
 
-from tokcls.data.source import read_bundled, read_folder
+from tokcls.config import DataConfig
+from tokcls.data.source import load_corpus
 from tokcls.labels.schemes import SCHEMES
 from tokcls.labels.scoring import Counts, count
 
@@ -77,7 +78,7 @@ def test_real_corpora_are_counted_as_seqeval_and_seqscore_count_them(name: str) 
     folder = REAL_DATA / name
     if name != "bundled" and not folder.is_dir():
         pytest.skip(f"{folder} is not there")
-    corpus = read_bundled() if name == "bundled" else read_folder(folder)
+    corpus = load_corpus(DataConfig(source="bundled" if name == "bundled" else str(folder)), seed=1)
     sentences = corpus.validation
     gold = [IOB2.encode(one.spans, len(one.words)) for one in sentences]
     ours = check(gold, disturbed(gold, random.Random(name)))

@@ -12,12 +12,13 @@ import pytorch_lightning as pl
 import torch
 
 from tests.tiny import examples, tiny_model
-from tokcls.config import Context, DataConfig, ModelConfig, TrainConfig, TrialConfig
+from tokcls.config import Context, DataConfig, LabelsConfig, ModelConfig, TrainConfig, TrialConfig
 from tokcls.data.corpus import Corpus, Sentence
 from tokcls.data.prepared import Prepared, prepare
 from tokcls.errors import TokclsError
 from tokcls.inference.bundle import Manifest, Window, seal
 from tokcls.inference.predictor import Predictor
+from tokcls.labels.plan import type_plan
 from tokcls.labels.schema import LabelSchema
 from tokcls.labels.spans import Span
 from tokcls.model.backbones import Backbone
@@ -161,13 +162,14 @@ def test_neighbours_are_seen_only_where_documents_are_given_and_learned(bundle: 
 def test_ranks_share_documents_and_are_scored_as_one(backbone: Backbone, world: int) -> None:
     split = prepared(backbone, "document").splits["validation"]
     schema = LabelSchema("IO", ("LOC", "ORG", "PER"))
+    plan = type_plan(LabelsConfig(), schema.types)
     shares = []
     for rank in range(world):
         mine = split.sentences_of(rank, world)
         sizes = [len(split.word_of(sentence)) for sentence in mine]
         scores = [np.zeros((size, len(schema.tags)), np.float32) for size in sizes]
-        shares.append(decode_share(split, mine, scores, schema, decoding="argmax"))
-    evaluation = evaluate(split, shares, schema.types)
+        shares.append(decode_share(split, mine, scores, schema, plan, decoding="argmax"))
+    evaluation = evaluate(split, shares, schema, plan)
     assert evaluation.counts.words == sum(split.lengths)
 
 

@@ -30,7 +30,7 @@ GOLD, WORDS = 1061, 21_037  # of the ten books of the validation split
 def books() -> Corpus:
     if not BOOKS.is_dir():
         pytest.skip("the real corpora are not beside the project")
-    whole = load_corpus(str(BOOKS))
+    whole = load_corpus(DataConfig(source=str(BOOKS)), seed=1)
     return Corpus(whole.train[:3], whole.validation, (), "books", {})
 
 

@@ -38,10 +38,14 @@ class Draft:
 
 @dataclass(frozen=True)
 class FileRead:
-    """The sentences of one split, the scheme of its tags if it has any, and what to know of it."""
+    """The sentences of one split, the scheme of its tags if it has any, and what to know of it.
+
+    `documented` says whether the file tells which sentences stand together.
+    """
 
     sentences: tuple[Sentence, ...]
     detected: Detected | None
+    documented: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -101,7 +105,8 @@ def assemble(
             strict=True,
         )
     )
-    return FileRead(tuple(read), detected, tuple(f"{file}: {note}" for note in told))
+    documented = any(draft.document is not None for draft in drafts)
+    return FileRead(tuple(read), detected, documented, tuple(f"{file}: {note}" for note in told))
 
 
 def _scheme(drafts: Sequence[Draft], file: str, rules: Rules) -> Detected:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tokcls.config import DataConfig, FileScheme, Repair
 from tokcls.data.readers.conll import read_conll
 from tokcls.data.readers.rules import Rules, rules_of
-from tokcls.data.readers.tagged import FileRead, read_tags
+from tokcls.data.readers.tagged import FileRead
 from tokcls.errors import CorpusError
+from tokcls.labels.repair import read_tags
 from tokcls.labels.schemes import SCHEMES
 from tokcls.labels.spans import Span
 
