@@ -115,8 +115,8 @@ def test_documents_are_refused_at_their_line_where_there_are_none(load: Load, co
         (corpus / f"{split}.txt").write_text(SENTENCE * 2)
     said = problem_of(load(source=f"{corpus}\n  context: document"))
     assert said.startswith("s.yaml:3: data.context: `document` fills windows with neighbouring")
-    assert f"in {corpus} every sentence of train and validation is a document of its own" in said
-    for split in ("train", "valid"):
+    assert f"{corpus} does not say which sentences of train and validation and test stand" in said
+    for split in ("train", "valid", "test"):
         (corpus / f"{split}.txt").write_text("-DOCSTART- O\n\n" + SENTENCE * 2)
     assert preflight(load("data.context=document")).space.data.context == "document"
 
@@ -251,7 +251,8 @@ def test_a_hub_id_is_fetched_at_the_commit_that_was_looked_up(
     monkeypatch.setattr(preflight_module, "resolve_backbones", lambda *_: found)
     asked: list[tuple[str, str | None]] = []
 
-    def find(name: str, *, revision: str | None) -> SimpleNamespace:
+    def find(name: str, *, revision: str | None, cached: bool) -> SimpleNamespace:
+        assert not cached
         asked.append((name, revision))
         return SimpleNamespace(folder=bert)
 

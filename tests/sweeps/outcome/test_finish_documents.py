@@ -66,8 +66,6 @@ def test_a_bundle_is_checked_and_scored_in_the_context_it_was_trained_with(tmp_p
     assert made.metrics["val_f1"] > 0
     found = score_bundle(made.folder, CORPUS.validation, TypeMap())
     assert found == pytest.approx(made.metrics["val_f1"])
-        made.metrics["val_f1"]
-    )
     predictor = Predictor.from_bundle(made.folder)
     alone = predictor.predict_words(words["validation"])
     together = predictor.predict_words(

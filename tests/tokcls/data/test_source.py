@@ -66,7 +66,7 @@ def test_missing_doubtful_and_wrong_files_are_told_together(tmp_path: Path) -> N
     assert problems(folder) == [
         f"{folder}: no train split; looked for train",
         f"{folder}: dev.txt and val.conll could each be the validation split; keep one of them",
-        f"{folder}/test.txt:1: 'X-' is not a tag; expected O, or B- I- E- S- L- U- and a type, "
+        f"{folder}/test.txt:1: 'X-' is not a tag; expected O, or B- I- M- E- S- L- U- and a type, "
         "such as B-PER",
     ]
 
