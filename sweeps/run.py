@@ -105,7 +105,7 @@ def _check(
         ready = preflight(space, local=local)
     folders = {name: backbone.folder for name, backbone in ready.backbones.items()}
     with stages("cutting the corpus into windows"):
-        found = profile(ready.corpus, folders, ready.space.data)
+        found = profile(ready.corpus, folders, ready.space.data, ready.space.schemes)
     if as_json:
         print(json.dumps(found.to_json() | {"problems": []}), file=out)
         return

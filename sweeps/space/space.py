@@ -63,6 +63,12 @@ class SearchSpace:
         return _values(get(self.document, _OFFLINE))
 
     @property
+    def schemes(self) -> tuple[str, ...]:
+        """Every scheme that a trial may learn."""
+        verb = self.parameters.get("labels.scheme")
+        return _values(verb) if verb else (self._corner().labels.scheme,)
+
+    @property
     def type_maps(self) -> Mapping[KeyPath, tuple[Mapping[str, str | None], ...]]:
         """Every map of types that is learned or scored, by its key."""
         given = {path: get(self.document, path) for path in _TYPE_MAPS}

@@ -16,7 +16,8 @@ from tokcls.data.prepared import Prepared, PreparedSplit, prepare
 from tokcls.data.tokenizer import TOKENIZER, read_tokenizing
 from tokcls.data.truncation import lost_by_truncation
 from tokcls.data.windows import votes
-from tokcls.labels.schemes import Detected
+from tokcls.labels.ceiling import Ceiling, ceiling
+from tokcls.labels.schemes import SCHEMES, Detected
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Profile:
     splits: Mapping[str, SplitProfile]
     not_in_train: tuple[str, ...]
     """types that validation or test have, and train does not: scored as missed"""
+    ceilings: Mapping[str, Ceiling]
+    """what each scheme cannot write of the validation split, by the scheme's name"""
     backbones: Mapping[str, WindowProfile]
 
     def to_json(self) -> dict[str, Any]:
@@ -81,11 +84,19 @@ class Profile:
             lines.append(
                 f"  not in train: {names}; nothing can learn it, so it is scored as missed"
             )
+        lines += [
+            f"  scheme {name} cannot write {each.lost:,} of {each.gold:,} validation spans: "
+            f"no model that learns it reaches more than F1 {each.f1:.3f}"
+            for name, each in self.ceilings.items()
+            if each.lost
+        ]
         lines += [_of_windows(name, each) for name, each in self.backbones.items()]
         return lines
 
 
-def profile(corpus: Corpus, backbones: Mapping[str, Path], data: DataConfig) -> Profile:
+def profile(
+    corpus: Corpus, backbones: Mapping[str, Path], data: DataConfig, schemes: Sequence[str]
+) -> Profile:
     """Count a corpus, and cut it as training would for each backbone, given by name and folder.
 
     A backbone whose tokenizer is known only to transformers is left out, with a note.
@@ -120,6 +131,10 @@ def profile(corpus: Corpus, backbones: Mapping[str, Path], data: DataConfig) -> 
         notes=tuple(notes),
         splits=splits,
         not_in_train=tuple(type_ for type_ in corpus.types if type_ not in learnable),
+        ceilings={
+            name: ceiling([each.spans for each in corpus.validation], SCHEMES[name])
+            for name in schemes
+        },
         backbones=windows,
     )
 
