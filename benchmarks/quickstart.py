@@ -46,8 +46,14 @@ def main(arguments: list[str]) -> int:
         budget = f"   budget {BUDGET[name]}" if name in held else ""
         print(f"{name:20} {value}{budget}")
     passed = all(_within(name, measured[name]) for name in held)
-    result = {"name": "quickstart", "budget": {name: BUDGET[name] for name in held}}
-    result |= {"ours": measured, "overrides": overrides, "pass": passed, "machine": about}
+    result: dict[str, Any] = {
+        "name": "quickstart",
+        "budget": {name: BUDGET[name] for name in held},
+        "ours": measured,
+        "overrides": overrides,
+        "pass": passed,
+        "machine": about,
+    }
     return finish(result, keep=not overrides)
 
 

@@ -5,8 +5,9 @@ Nothing here imports torch or starts Ray, so that `--check` answers in seconds.
 
 from __future__ import annotations
 
+import difflib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from sweeps.search.resources import SlotPlan, plan_slots
 from sweeps.space.space import SearchSpace
 from tokcls.data.corpus import Corpus
 from tokcls.data.source import load_corpus
-from tokcls.errors import ConfigError, TokclsError
+from tokcls.data.texts import check_context
+from tokcls.errors import ConfigError, Problem, TokclsError
 from tokcls.hub import Lookup, Resolution, resolve_backbones, resolve_source
+from tokcls.labels.types import TypeMap
 from tokcls.model.backbones import Backbone, find_backbone
 
 
@@ -51,7 +54,9 @@ def preflight(space: SearchSpace, *, local: bool = True) -> Ready:
     }
     if local:
         check_disk(space, backbones.values(), slots)
-    corpus = load_corpus(space.data.source)
+    corpus = load_corpus(space.data, seed=space.seed, cached=bool(source and source.cached))
+    _at(space, "data.context", check_context, corpus, space.data.context)
+    space = _check_types(space, corpus, standing_in=bool(source and source.offline))
     offline = models.offline or bool(source and source.offline)
     return Ready(space, corpus, backbones, offline)
 
@@ -89,6 +94,31 @@ def _resolve_source(space: SearchSpace) -> Resolution | None:
     if problems:
         raise ConfigError(problems)
     return None
+
+
+def _check_types(space: SearchSpace, corpus: Corpus, *, standing_in: bool) -> SearchSpace:
+    """Refuse type maps that name no type of the corpus, or leave none.
+
+    Where the corpus only stands in for another, whose types these may be, that is a note.
+    """
+    unknown: list[Problem] = []
+    for path, maps in space.type_maps.items():
+        names = {name for targets in maps for name in targets} - {*corpus.types}
+        unknown += [space.places.problem(path, _no_type(name, corpus)) for name in sorted(names)]
+        if corpus.types and not all(TypeMap(targets).image(corpus.types) for targets in maps):
+            message = f"drops every type of {corpus.name}; keep one of {', '.join(corpus.types)}"
+            raise ConfigError([space.places.problem(path, message)])
+    if unknown and not standing_in:
+        raise ConfigError(unknown)
+    notes = dict.fromkeys(f"{problem.path}: {problem.message}" for problem in unknown)
+    return replace(space, notes=(*space.notes, *notes))
+
+
+def _no_type(name: str, corpus: Corpus) -> str:
+    close = difflib.get_close_matches(name, corpus.types, n=1)
+    meant = f"did you mean {close[0]}? " if close else ""
+    types = ", ".join(corpus.types) or "none"
+    return f"{corpus.name} has no type {name}; {meant}its types are {types}"
 
 
 def _find(name: str, lookup: Lookup | None) -> Backbone:

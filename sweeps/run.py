@@ -5,6 +5,7 @@ Parses, calls, prints; the story itself is in `sweep`.
 
 from __future__ import annotations
 
+import json
 import logging
 import shlex
 import traceback
@@ -37,6 +38,9 @@ def main(
     check: Annotated[
         bool, typer.Option("--check", help="validate everything, start nothing")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="with --check: print the report as one JSON object")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="go on with the newest run of this sweep")
     ] = False,
@@ -62,12 +66,14 @@ def main(
         if keys:
             print(keys_text(file), file=terminal.out)
             return
+        if as_json and not check:
+            raise typer.BadParameter("--json goes with --check")
         if file is None:
             raise typer.BadParameter("name a search space, e.g. search_spaces/quickstart.yaml")
         stages.say(f"reading {file}")
         space = load_space(file, overrides or ())
         if check:
-            _check(space, stages, terminal.out, address)
+            _check(space, stages, terminal.out, address, as_json=as_json)
             return
         _run(space, stages, terminal, resume=resume, serve=serve, address=address)
     except KeyboardInterrupt:
@@ -75,6 +81,8 @@ def main(
         stages.say("interrupted")
         raise typer.Exit(INTERRUPTED) from None
     except TokclsError as error:
+        if as_json:
+            print(json.dumps({"problems": str(error).splitlines()}), file=terminal.out)
         stages.say(f"error: {error}" if len(str(error).splitlines()) == 1 else f"{error}")
         raise typer.Exit(_exit_code(error)) from None
     except (typer.Exit, typer.BadParameter):
@@ -84,19 +92,26 @@ def main(
         raise typer.Exit(NOTHING) from None
 
 
-def _check(space: SearchSpace, stages: Stages, out: TextIO, address: str | None) -> None:
-    """Look everything up, as a sweep would, and say what would be run."""
+def _check(
+    space: SearchSpace, stages: Stages, out: TextIO, address: str | None, *, as_json: bool
+) -> None:
+    """Look everything up, as a sweep would, and say what would be run on which corpus."""
     from sweeps.preflight import plan_here, preflight
     from sweeps.search.cluster import cluster_address
+    from tokcls.data.profile import profile
 
     local = cluster_address(address) is None
     with stages("looking up backbones and corpus"):
         ready = preflight(space, local=local)
-    for line in (*ready.space.describe(), *ready.corpus.describe()):
-        print(line, file=out)
-    if local:
-        print(plan_here(space).describe(), file=out)
-    print(f"{space.file}: good", file=out)
+    folders = {name: backbone.folder for name, backbone in ready.backbones.items()}
+    with stages("cutting the corpus into windows"):
+        found = profile(ready.corpus, folders, ready.space.data, ready.space.schemes)
+    if as_json:
+        print(json.dumps(found.to_json() | {"problems": []}), file=out)
+        return
+    lines = [*ready.space.describe(), *found.lines()]
+    lines += [plan_here(space).describe()] if local else []
+    print(*lines, f"{space.file}: good", sep="\n", file=out)
 
 
 def _run(

@@ -35,6 +35,7 @@ from sweeps.search.tuner import search
 from sweeps.space.sizes import bytes_of
 from sweeps.space.space import SearchSpace
 from tokcls.errors import TokclsError
+from tokcls.labels.types import TypeMap
 
 
 class Interrupted(SweepError):
@@ -237,6 +238,7 @@ def _register(running: _Running, winner: Trial, bundle: Finished) -> Registered 
     name, corpus = running.space.sweep.output.register_as, running.ready.corpus
     if name is None:
         return None
+    labels = assignment_of(running.materials, winner).config.labels
     with running.stages("registering in MLflow"):
         return register(
             bundle.folder,
@@ -245,6 +247,7 @@ def _register(running: _Running, winner: Trial, bundle: Finished) -> Registered 
             run_id=winner.run_id or running.tracker.run_id,
             f1=bundle.metrics["val_f1"],
             gold=corpus.validation,
+            scored=TypeMap(labels.scored_types),
             tags={"trial": winner.trial_id, "data_hash": corpus.fingerprint},
         )
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tokcls.config import DataConfig
 from tokcls.data.corpus import Corpus, Sentence
-from tokcls.data.source import read_bundled
+from tokcls.data.source import load_corpus
 
 ROOT = Path(__file__).resolve().parent.parent
 AT_LEAST = {"train": 900, "validation": 200, "test": 200}
@@ -23,7 +24,7 @@ LONG_RUN = 7
 @pytest.fixture(scope="module")
 def corpus() -> Corpus:
     """Read the corpus as a sweep does."""
-    return read_bundled()
+    return load_corpus(DataConfig(source="bundled"), seed=13)
 
 
 def everything(corpus: Corpus) -> list[Sentence]:

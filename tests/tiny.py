@@ -9,15 +9,16 @@ are random but seeded; two layers, hidden size 32.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-TokenizerKind = Literal["wordpiece", "bpe"]
-ModelKind = Literal["bert", "roberta", "gpt2", "distilbert"]
+TokenizerKind = Literal["wordpiece", "uncased", "bpe", "unigram"]
+ModelKind = Literal["bert", "roberta", "gpt2", "distilbert", "xlm-roberta"]
 
 POSITIONS = 64
 """sub-words that a tiny model reads at once, special tokens included"""
@@ -27,6 +28,14 @@ TOKENIZERS: dict[ModelKind, str] = {
     "distilbert": "PreTrainedTokenizerFast",
     "roberta": "RobertaTokenizer",
     "gpt2": "GPT2Tokenizer",
+    "xlm-roberta": "PreTrainedTokenizerFast",
+}
+PIECES: dict[ModelKind, TokenizerKind] = {
+    "bert": "wordpiece",
+    "distilbert": "wordpiece",
+    "roberta": "bpe",
+    "gpt2": "bpe",
+    "xlm-roberta": "unigram",
 }
 
 NAMES = {
@@ -74,6 +83,7 @@ def build_tokenizer(
     sentences: Sequence[str] | None = None,
     *,
     marks: bool = True,
+    positions: int = POSITIONS,
 ) -> PreTrainedTokenizerFast:
     """Train a 1,000-piece tokenizer on `sentences` (default: `examples`) and save it.
 
@@ -83,7 +93,7 @@ def build_tokenizer(
     from transformers import PreTrainedTokenizerFast
 
     lines = list(sentences or (" ".join(words) for words, _ in examples()))
-    raw, special = _wordpiece(lines) if kind == "wordpiece" else _byte_level(lines)
+    raw, special = _TRAINED[kind](lines)
     if marks:
         ends = (special["cls_token"], special["sep_token"])
         raw.post_processor = processors.TemplateProcessing(
@@ -92,20 +102,20 @@ def build_tokenizer(
         )
     made: Any = PreTrainedTokenizerFast
     tokenizer: PreTrainedTokenizerFast = made(
-        tokenizer_object=raw, model_max_length=POSITIONS, **special
+        tokenizer_object=raw, model_max_length=positions, **special
     )
     tokenizer.save_pretrained(folder)
     return tokenizer
 
 
-def _wordpiece(lines: Sequence[str]) -> tuple[Any, dict[str, str]]:
-    """Cased WordPiece as BERT has it."""
+def _wordpiece(lines: Sequence[str], *, lowercase: bool = False) -> tuple[Any, dict[str, str]]:
+    """WordPiece as BERT has it; lower case goes with accents that are taken off."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
     from tokenizers.trainers import WordPieceTrainer
 
     special = {name: f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
     raw = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    raw.normalizer = normalizers.BertNormalizer(lowercase=False)
+    raw.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     raw.decoder = decoders.WordPiece()
     trainer = WordPieceTrainer(
@@ -135,18 +145,56 @@ def _byte_level(lines: Sequence[str]) -> tuple[Any, dict[str, str]]:
     return raw, names | {"bos_token": "<s>", "eos_token": "</s>"}
 
 
-def tiny_model(kind: ModelKind, folder: Path, sentences: Sequence[str] | None = None) -> Path:
+def _unigram(lines: Sequence[str]) -> tuple[Any, dict[str, str]]:
+    """SentencePiece Unigram as XLM-R has it: a word begins with a mark, much becomes nothing."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from tokenizers.trainers import UnigramTrainer
+
+    special = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
+    raw = Tokenizer(models.Unigram())
+    raw.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC()])
+    raw.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
+    )
+    raw.decoder = decoders.Metaspace(prepend_scheme="always")
+    trainer = UnigramTrainer(
+        vocab_size=1000,
+        special_tokens=list(special.values()),
+        unk_token="<unk>",
+        show_progress=False,
+    )
+    raw.train_from_iterator(lines, trainer)
+    names = {f"{name}_token": token for name, token in special.items()}
+    return raw, names | {"bos_token": "<s>", "eos_token": "</s>"}
+
+
+_TRAINED: dict[TokenizerKind, Callable[[Sequence[str]], tuple[Any, dict[str, str]]]] = {
+    "wordpiece": _wordpiece,
+    "uncased": partial(_wordpiece, lowercase=True),
+    "bpe": _byte_level,
+    "unigram": _unigram,
+}
+
+
+def tiny_model(
+    kind: ModelKind,
+    folder: Path,
+    sentences: Sequence[str] | None = None,
+    *,
+    positions: int = POSITIONS,
+) -> Path:
     """Save a two-layer backbone, random weights, and a tokenizer of its kind; return `folder`."""
     import torch
     from transformers import AutoModel
 
-    pieces: TokenizerKind = "bpe" if kind in ("roberta", "gpt2") else "wordpiece"
-    tokenizer = build_tokenizer(pieces, folder, sentences, marks=kind != "gpt2")
+    tokenizer = build_tokenizer(
+        PIECES[kind], folder, sentences, marks=kind != "gpt2", positions=positions
+    )
     _name_class(folder / "tokenizer_config.json", TOKENIZERS[kind])
     with torch.random.fork_rng():
         torch.manual_seed(13)
         factory: Any = AutoModel
-        model = factory.from_config(_config(kind, tokenizer))
+        model = factory.from_config(_config(kind, tokenizer, positions))
     model.save_pretrained(folder)
     return folder
 
@@ -157,8 +205,14 @@ def _name_class(file: Path, name: str) -> None:
     file.write_text(json.dumps(settings | {"tokenizer_class": name}), encoding="utf-8")
 
 
-def _config(kind: ModelKind, tokenizer: PreTrainedTokenizerFast) -> Any:
-    from transformers import BertConfig, DistilBertConfig, GPT2Config, RobertaConfig
+def _config(kind: ModelKind, tokenizer: PreTrainedTokenizerFast, positions: int) -> Any:
+    from transformers import (
+        BertConfig,
+        DistilBertConfig,
+        GPT2Config,
+        RobertaConfig,
+        XLMRobertaConfig,
+    )
 
     ids: dict[str, Any] = {"pad_token_id": tokenizer.pad_token_id, "vocab_size": len(tokenizer)}
     bert: dict[str, Any] = {
@@ -168,17 +222,18 @@ def _config(kind: ModelKind, tokenizer: PreTrainedTokenizerFast) -> Any:
         "intermediate_size": 64,
     }
     if kind == "bert":
-        return BertConfig(**bert, **ids, max_position_embeddings=POSITIONS)
-    if kind == "roberta":
-        # RoBERTa counts its positions from pad_token_id + 1.
-        rows = POSITIONS + tokenizer.pad_token_id + 1
-        return RobertaConfig(**bert, **ids, max_position_embeddings=rows)
+        return BertConfig(**bert, **ids, max_position_embeddings=positions)
+    if kind in ("roberta", "xlm-roberta"):
+        # They count their positions from pad_token_id + 1.
+        rows = positions + tokenizer.pad_token_id + 1
+        made: Any = RobertaConfig if kind == "roberta" else XLMRobertaConfig
+        return made(**bert, **ids, max_position_embeddings=rows)
     if kind == "distilbert":
         return DistilBertConfig(
-            dim=32, n_layers=2, n_heads=2, hidden_dim=64, max_position_embeddings=POSITIONS, **ids
+            dim=32, n_layers=2, n_heads=2, hidden_dim=64, max_position_embeddings=positions, **ids
         )
     ends: dict[str, Any] = {
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
     }
-    return GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=POSITIONS, **ids, **ends)
+    return GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=positions, **ids, **ends)

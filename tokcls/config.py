@@ -11,9 +11,16 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-SchemeName = Literal["IO", "IOB1", "IOB2", "BIOES", "BILOU"]
+from tokcls.labels.types import TypeMap
+
+SchemeName = Literal["IO", "IOB1", "IOB2", "IOE2", "BIOES", "BILOU"]
+Context = Literal["sentence", "document"]
+FileFormat = Literal["auto", "conll", "jsonl", "csv", "tsv", "parquet"]
+FileScheme = Literal["auto", "IO", "IOB1", "IOB2", "IOE2", "BIOES", "BILOU", "BMES"]
+Repair = Literal["conlleval", "discard", "refuse"]
+Overlaps = Literal["outermost", "refuse"]
 Text = Annotated[str, Field(min_length=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -26,31 +33,98 @@ class Section(BaseModel):
 
 
 class SplitFiles(Section):
-    """Three CoNLL files given one by one."""
+    """The files of a corpus given one by one."""
 
     train: Text = Field(description="file with the training sentences")
-    validation: Text = Field(description="file that trials are compared on")
+    validation: Text | None = Field(
+        default=None,
+        description="file that trials are compared on; needed unless `data.validation` is given",
+    )
     test: Text | None = Field(default=None, description="file the chosen model is scored on, once")
 
 
+class Columns(Section):
+    """Which column holds what: a number (from 0; -1 is the last) or a name."""
+
+    word: int | Text | None = Field(
+        default=None, description="the words; in JSON lines and Parquet, the key of the list"
+    )
+    tag: int | Text | None = Field(
+        default=None, description="the tags; in JSON lines and Parquet, the key of the list"
+    )
+    sentence: int | Text | None = Field(
+        default=None, description="CSV and TSV: what is equal in all rows of a sentence"
+    )
+    document: int | Text | None = Field(
+        default=None, description="what is equal in all sentences of a document; not in CoNLL files"
+    )
+
+
 class DataConfig(Section):
-    """Where the sentences come from and how long a window may be."""
+    """Where the sentences come from, how they are read, and how long a window may be."""
 
     source: Text | SplitFiles = Field(
-        description="`bundled`, `conll2003`, a folder with train/valid/test CoNLL files, "
-        "`{train:, validation:, test:}` files, or a Hub data set id"
+        description="`bundled`, `conll2003`, a folder with train/valid/test files or a saved data "
+        "set, `{train:, validation:, test:}` files, one file (with `data.validation`), or a Hub "
+        "data set id"
     )
     offline: Text | None = Field(
         default=None,
         description="used in place of a Hub id, said loudly, and only when the Hub is unreachable",
+    )
+    format: FileFormat = Field(
+        default="auto", description="how the files are written; auto: by their names and contents"
+    )
+    columns: Columns | None = Field(
+        default=None, description="which column holds what; what is not given is found"
+    )
+    scheme: FileScheme = Field(
+        default="auto", description="the tags' scheme in the files; auto: found, split by split"
+    )
+    repair: Repair = Field(
+        default="conlleval",
+        description="tags that break their scheme: read as the scorer conlleval does, their spans "
+        "discarded, or refused",
+    )
+    overlaps: Overlaps = Field(
+        default="outermost",
+        description="overlapping spans of character offsets: keep the outermost and count the "
+        "others, or refuse them",
+    )
+    validation: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
+        default=None,
+        validate_default=True,
+        description="share of train's documents, drawn with `train.seed`, that trials are compared "
+        "on, where there is no validation split",
+    )
+    limit: PositiveInt | None = Field(
+        default=None, description="read only so many first sentences of each split"
+    )
+    context: Context = Field(
+        default="sentence",
+        description="what windows are cut over: each sentence by itself, or whole documents, so "
+        "that a window is filled with neighbouring sentences; `document` needs a source with "
+        "documents",
     )
     max_length: Annotated[int, Field(ge=16)] | None = Field(
         default=None,
         description="longest window in sub-words; unset: the backbone's own limit, at most 512",
     )
     stride: Annotated[int, Field(ge=0)] = Field(
-        default=32, description="sub-words that neighbouring windows of one sentence share"
+        default=32, description="sub-words that neighbouring windows of one text share"
     )
+
+    @field_validator("validation")
+    @classmethod
+    def _one_validation(cls, share: float | None, info: ValidationInfo) -> float | None:
+        files = info.data.get("source")
+        if isinstance(files, SplitFiles) and (files.validation is None) == (share is None):
+            raise ValueError(
+                "data.source names no validation file; name one, or give a share such as 0.1"
+                if share is None
+                else "data.source names a validation file as well; keep one of the two"
+            )
+        return share
 
 
 class LabelsConfig(Section):
@@ -60,6 +134,42 @@ class LabelsConfig(Section):
     subwords: Literal["first", "all"] = Field(
         default="first", description="which sub-words of a word carry its label in training"
     )
+    types: dict[Text, Text | None] = Field(
+        default={},
+        description="types renamed, merged or dropped before training: `{GPE: LOC, MISC: null}`",
+    )
+    score_types: dict[Text, Text | None] | None = Field(
+        default=None,
+        description="the same for scoring; unset: as `types`; needed where `types` is searched",
+    )
+
+    @property
+    def scored_types(self) -> dict[str, str | None]:
+        """What becomes of each type that is scored."""
+        return self.types if self.score_types is None else self.score_types
+
+    @field_validator("types", "score_types")
+    @classmethod
+    def _without_blanks(cls, types: dict[str, str | None] | None) -> dict[str, str | None] | None:
+        names = [name for pair in (types or {}).items() for name in pair if name is not None]
+        if wrong := [name for name in names if name.split() != [name]]:
+            raise ValueError(f"a type has no blanks in it, got {wrong[0]!r}")
+        return types
+
+    @field_validator("score_types")
+    @classmethod
+    def _coarser_than_types(
+        cls, scored: dict[str, str | None] | None, info: ValidationInfo
+    ) -> dict[str, str | None] | None:
+        learned = info.data.get("types")
+        if scored is None or learned is None:
+            return scored
+        if breaches := TypeMap(learned).breaches(TypeMap(scored)):
+            raise ValueError(
+                "must merge what labels.types merges and drop what it drops; in labels.types "
+                f"{'; '.join(breaches)}"
+            )
+        return scored
 
 
 class ModelConfig(Section):

@@ -128,13 +128,15 @@ def in_cache(repo_id: str, kind: Kind, *, cache_dir: str | Path | None = None) -
 
 
 def is_local(name: str, *, kind: Kind = "model") -> bool:
-    """Tell whether a name needs no Hub: a short name of ours, or an existing folder.
+    """Tell whether a name needs no Hub: a short name of ours, an existing folder, or a data file.
 
     Raises BackboneError or CorpusError for what can be neither that nor a Hub id.
     """
     if name in _WORDS[kind].local or Path(name).expanduser().is_dir():
         return True
     if Path(name).expanduser().is_file():
+        if kind == "dataset":
+            return True
         raise _error(kind, f"{name} is a file where a folder is wanted")
     if name.startswith(("/", "./", "../", "~")):
         raise _error(kind, f"folder not found: {name}")

@@ -17,7 +17,9 @@ from sweeps.search.trial_folder import TrialFolder
 from tokcls.data.prepared import Prepared
 from tokcls.errors import BundleError
 from tokcls.inference.bundle import Manifest, Window, seal
+from tokcls.labels.plan import TypePlan, label_schema, type_plan
 from tokcls.labels.schema import LabelSchema
+from tokcls.labels.spans import Span
 from tokcls.model.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -67,15 +69,15 @@ def finish(
     _export(network, assignment, data, building)
     facts = dict(receipt) | _receipt(assignment, data, best.number)
     seal(building, _manifest(assignment, data, facts, metrics))
-    _check_parity(building, words, evaluations)
+    plan = type_plan(assignment.config.labels, data.types)
+    _check_parity(building, words, data, evaluations, plan)
     shutil.rmtree(folder, ignore_errors=True)
     building.replace(folder)
     return Finished(folder, metrics)
 
 
 def _schema(assignment: Assignment, data: Prepared) -> LabelSchema:
-    labels = assignment.config.labels
-    return LabelSchema(labels.scheme, data.types, labels.subwords)
+    return label_schema(assignment.config.labels, data.types)
 
 
 def _best_network(assignment: Assignment, data: Prepared, trial: TrialFolder) -> PreTrainedModel:
@@ -141,6 +143,7 @@ def _manifest(
             prefix=data.tokenizing.prefix,
             suffix=data.tokenizing.suffix,
             pad_id=data.tokenizing.pad_id,
+            context=assignment.config.data.context,
         ),
         receipt=receipt,
         metrics=metrics,
@@ -148,10 +151,15 @@ def _manifest(
 
 
 def _receipt(assignment: Assignment, data: Prepared, epoch: int) -> dict[str, Any]:
-    """What makes the bundle's scores comparable with others."""
+    """What makes the bundle's scores comparable with others; gold is counted as it is scored."""
+    plan = type_plan(assignment.config.labels, data.types)
     return {
         "scorer": "spans, micro average, conlleval semantics",
-        "gold_spans": {name: sum(map(len, split.gold)) for name, split in data.splits.items()},
+        "gold_spans": {
+            name: sum(len(plan.scored.apply(spans)) for spans in split.gold)
+            for name, split in data.splits.items()
+        },
+        "dropped_spans": {name: plan.dropped(split.gold) for name, split in data.splits.items()},
         "data_hash": data.fingerprint,
         "backbone": assignment.backbone.name,
         "trial": assignment.trial_id,
@@ -163,15 +171,25 @@ def _receipt(assignment: Assignment, data: Prepared, epoch: int) -> dict[str, An
     }
 
 
-def _check_parity(folder: Path, words: Words, evaluations: Mapping[str, Evaluation]) -> None:
-    """Predict the evaluated splits with the bundle's engine; its spans must be torch's spans."""
+def _check_parity(
+    folder: Path,
+    words: Words,
+    data: Prepared,
+    evaluations: Mapping[str, Evaluation],
+    plan: TypePlan,
+) -> None:
+    """Predict the evaluated splits with the bundle's engine; its spans must be torch's spans.
+
+    They are compared as they are scored: `plan` makes scored types of the bundle's types.
+    """
     from tokcls.inference.predictor import Predictor
 
     predictor = Predictor.from_bundle(folder)
     for name, evaluation in evaluations.items():
+        found = predictor.predict_words(words[name], documents=data.splits[name].text.tolist())
         served = [
-            tuple((entity.start, entity.end, entity.entity_group) for entity in entities)
-            for entities in predictor.predict_words(words[name])
+            plan.judged.apply([Span(each.start, each.end, each.entity_group) for each in entities])
+            for entities in found
         ]
         wrong = sum(a != b for a, b in zip(served, evaluation.spans, strict=True))
         if wrong:

@@ -19,6 +19,7 @@ from tokcls.errors import TokclsError
 from tokcls.inference.predictor import Predictor
 from tokcls.labels.scoring import count
 from tokcls.labels.spans import Span
+from tokcls.labels.types import TypeMap
 
 CHAMPION = "champion"
 MODEL_CODE = Path(__file__).with_name("mlflow_model.py")
@@ -48,12 +49,13 @@ def register(
     run_id: str,
     f1: float,
     gold: Sequence[Sentence],
+    scored: TypeMap,
     tags: Mapping[str, str],
 ) -> Registered:
     """Log `bundle` to a run as a model from code, register it, and let the better one be champion.
 
     The new version becomes champion if `f1` beats the present one's on the same `gold`
-    sentences. Raises RegistryError when MLflow refuses.
+    sentences, by the types that `scored` makes of theirs. Raises RegistryError when MLflow refuses.
     """
     with _quiet():
         import mlflow
@@ -65,7 +67,7 @@ def register(
             for key, value in tags.items():
                 client.set_model_version_tag(name, number, key, value)
             present = _champion_version(client, name)
-            beaten, why = _compare(present, name, uri, f1, gold)
+            beaten, why = _compare(present, name, uri, f1, gold, scored)
             if beaten:
                 client.set_registered_model_alias(name, CHAMPION, number)
         except (MlflowException, OSError) as error:
@@ -94,7 +96,7 @@ def _champion_version(client: Any, name: str) -> str:
 
 
 def _compare(
-    present: str, name: str, uri: str, f1: float, gold: Sequence[Sentence]
+    present: str, name: str, uri: str, f1: float, gold: Sequence[Sentence], scored: TypeMap
 ) -> tuple[bool, str]:
     """Score the present champion on the same gold as the new version was scored on."""
     if not present:
@@ -108,7 +110,7 @@ def _compare(
                 artifact_uri=f"models:/{name}/{present}", dst_path=folder, tracking_uri=uri
             )
             manifest = next(Path(found).rglob("tokcls.json"))
-            present_f1 = score_bundle(manifest.parent, gold)
+            present_f1 = score_bundle(manifest.parent, gold, scored)
     except (TokclsError, StopIteration) as error:
         return True, f"version {present} cannot be used any more ({error})"
     except (MlflowException, OSError) as error:
@@ -118,13 +120,24 @@ def _compare(
     return better, comparison
 
 
-def score_bundle(folder: Path, gold: Sequence[Sentence]) -> float:
-    """Span F1 of a bundle on gold sentences."""
+def score_bundle(folder: Path, gold: Sequence[Sentence], scored: TypeMap) -> float:
+    """Span F1 of a bundle on gold sentences, by the types that `scored` makes of the corpus's.
+
+    The sentences are read in the context that the bundle was trained with. What its own types are
+    is read off its receipt; without one they are the corpus's.
+    """
+    predictor = Predictor.from_bundle(folder)
+    config = predictor.manifest.receipt.get("config", {})
+    learned = TypeMap(config.get("labels", {}).get("types", {}))
+    judged = learned.onward(scored, {span.type for sentence in gold for span in sentence.spans})
+    found = predictor.predict_words(
+        [sentence.words for sentence in gold], documents=[sentence.document for sentence in gold]
+    )
     predicted = [
-        tuple(Span(entity.start, entity.end, entity.entity_group) for entity in entities)
-        for entities in Predictor.from_bundle(folder).predict_words([s.words for s in gold])
+        judged.apply([Span(each.start, each.end, each.entity_group) for each in entities])
+        for entities in found
     ]
-    spans = [sentence.spans for sentence in gold]
+    spans = [scored.apply(sentence.spans) for sentence in gold]
     types = sorted({span.type for each in (*spans, *predicted) for span in each})
     return count(spans, predicted, [len(s.words) for s in gold], types).scores().f1
 

@@ -11,6 +11,7 @@ import ray
 from ray.exceptions import RayTaskError
 
 from sweeps.preflight import Ready
+from tokcls.config import DataConfig
 from tokcls.data.corpus import Corpus
 from tokcls.data.prepared import Prepared, prepare
 from tokcls.errors import TokclsError
@@ -43,21 +44,19 @@ def share(ready: Ready) -> Shared:
     }
     return Shared(
         prepared={
-            folder: task.remote(corpus, backbone, data.max_length, data.stride)
-            for folder, backbone in by_folder.items()
+            folder: task.remote(corpus, backbone, data) for folder, backbone in by_folder.items()
         },
         words=ray.put(words),
     )
 
 
-def prepare_for(
-    corpus: Corpus, backbone: Backbone, max_length: int | None, stride: int
-) -> Prepared:
+def prepare_for(corpus: Corpus, backbone: Backbone, data: DataConfig) -> Prepared:
     """Tokenise a corpus with a backbone's tokenizer; a task: the driver needs no transformers."""
     from tokcls.model.loader import load_tokenizer, tokenizing_of
 
     tokenizer = load_tokenizer(backbone)
-    return prepare(corpus, tokenizing_of(backbone, tokenizer, max_length), stride=stride)
+    tokenizing = tokenizing_of(backbone, tokenizer, data.max_length)
+    return prepare(corpus, tokenizing, stride=data.stride, context=data.context)
 
 
 def result_of(function: Callable[..., Any], *args: Any, cpus: float) -> Any:

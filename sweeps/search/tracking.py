@@ -27,6 +27,7 @@ PARENT_TAG = "mlflow.parentRunId"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI's view of runs
 SHARED_TAGS = ("offline",)  # that a trial's run has from its sweep's
 HEADLINE = ("val_f1", "val_precision", "val_recall", "val_accuracy", "val_loss")
+WHOLE = ("types", "score_types")  # maps whose keys come from the corpus: one parameter each
 LONGEST_VALUE = 6000
 
 logger = logging.getLogger(__name__)
@@ -182,7 +183,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Turn nested configuration into dotted names and texts, as MLflow wants parameters."""
     flat: dict[str, str] = {}
     for key, value in values.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and key not in WHOLE:
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = _text(value)

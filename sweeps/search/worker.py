@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from sweeps.search.mailbox import Assignment, Epoch, Failure, Verdict
 from sweeps.search.trial_folder import TrialFolder
 from tokcls.data.prepared import Prepared
-from tokcls.labels.schema import LabelSchema
+from tokcls.labels.plan import label_schema
 from tokcls.model.loader import load_model
 from tokcls.model.module import TokenClassifier
 from tokcls.model.precision import lightning_precision
@@ -85,7 +85,7 @@ def train(
     config, rank = assignment.config, ray.train.get_context().get_world_rank()
     folder, post = TrialFolder(assignment.folder), post_for(rank)
     pl.seed_everything(config.train.seed, workers=False, verbose=False)
-    schema = LabelSchema(config.labels.scheme, data.types, config.labels.subwords)
+    schema = label_schema(config.labels, data.types)
     network = load_model(
         assignment.backbone,
         schema,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -70,16 +70,22 @@ def _keys(node: Mapping[str, Any], defs: Mapping[str, Any], prefix: str) -> Iter
         if section := _target(field, defs):
             yield from _keys(section, defs, f"{path}.")
             continue
-        maps = [target for way in field.get("anyOf", ()) if (target := _target(way, defs))]
+        maps = [target for way in _ways(field) if (target := _target(way, defs))]
         yield Key(
             path,
             _wording(field, defs),
             _default(field, required=name in node.get("required", ())),
             field.get("description", ""),
-            bool(maps),
+            bool(maps) or any(way.get("type") == "object" for way in _ways(field)),
         )
         for inner in maps:
             yield from _keys(inner, defs, f"{path}.")
+
+
+def _ways(field: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Give what a value may be: one thing, or several where it is a union."""
+    ways: Sequence[Mapping[str, Any]] = field.get("anyOf", (field,))
+    return ways
 
 
 def _default(field: Mapping[str, Any], *, required: bool) -> str | None:
@@ -99,5 +105,7 @@ def _wording(field: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
         return "one of " + ", ".join(f"`{value}`" for value in field["enum"])
     if "expects" in field:
         return str(field["expects"])
+    if field["type"] == "object":
+        return f"a map (text: {_wording(field['additionalProperties'], defs)})"
     bounds = [f"{word} {field[bound]:g}" for bound, word in _BOUNDS.items() if bound in field]
     return " ".join([_TYPES[field["type"]], " and ".join(bounds)]).strip()

@@ -104,6 +104,7 @@ class _Check:
                 if isinstance(value, dict):
                     keys[key] = self.read((section, key), value)
         self.algorithm()
+        self.scoring()
         self.corners()
         self.points()
 
@@ -150,6 +151,19 @@ class _Check:
             elif algorithm != "grid" and isinstance(verb, Grid):
                 message = f"grid needs search.algorithm = grid, got {algorithm}; or write choice"
                 self.blame(path, message)
+
+    def scoring(self) -> None:
+        """Hold what trials are scored on fixed, so that they can be compared."""
+        types, scored = ("labels", "types"), ("labels", "score_types")
+        verbs = dict(verbs_in(self.data))
+        if scored in verbs:
+            self.blame(scored, "cannot be searched: all trials are compared on what it says")
+        elif types in verbs and get(self.data, scored) is None:
+            self.blame(
+                types,
+                "is searched, so labels.score_types must say what all trials are scored on: "
+                "merge there what any choice merges, and drop what any drops",
+            )
 
     def corners(self) -> None:
         verbs = dict(verbs_in(self.data))

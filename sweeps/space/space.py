@@ -27,6 +27,7 @@ from tokcls.errors import ConfigError, Problem
 
 _BACKBONE: KeyPath = ("model", "backbone")
 _OFFLINE: KeyPath = ("model", "offline")
+_TYPE_MAPS: tuple[KeyPath, ...] = (("labels", "types"), ("labels", "score_types"))
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,18 @@ class SearchSpace:
     def offline_backbones(self) -> tuple[str, ...]:
         """What stands in for all of them when the Hub cannot be reached; may be empty."""
         return _values(get(self.document, _OFFLINE))
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """Every scheme that a trial may learn."""
+        verb = self.parameters.get("labels.scheme")
+        return _values(verb) if verb else (self._corner().labels.scheme,)
+
+    @property
+    def type_maps(self) -> Mapping[KeyPath, tuple[Mapping[str, str | None], ...]]:
+        """Every map of types that is learned or scored, by its key."""
+        given = {path: get(self.document, path) for path in _TYPE_MAPS}
+        return {path: _values(value) for path, value in given.items() if value is not None}
 
     @property
     def seed(self) -> int:
@@ -198,7 +211,7 @@ def _path(name: str) -> KeyPath:
     return tuple(name.split("."))
 
 
-def _values(given: Any) -> tuple[str, ...]:
+def _values(given: Any) -> tuple[Any, ...]:
     if isinstance(given, Choice):
         return given.values
     return () if given is None else (given,)

@@ -110,6 +110,17 @@ def test_a_missing_corpus_is_said_with_its_line(load: Load) -> None:
     assert "/no/such/corpus" in said
 
 
+def test_documents_are_refused_at_their_line_where_there_are_none(load: Load, corpus: Path) -> None:
+    for split in ("train", "valid"):
+        (corpus / f"{split}.txt").write_text(SENTENCE * 2)
+    said = problem_of(load(source=f"{corpus}\n  context: document"))
+    assert said.startswith("s.yaml:3: data.context: `document` fills windows with neighbouring")
+    assert f"{corpus} does not say which sentences of train and validation and test stand" in said
+    for split in ("train", "valid", "test"):
+        (corpus / f"{split}.txt").write_text("-DOCSTART- O\n\n" + SENTENCE * 2)
+    assert preflight(load("data.context=document")).space.data.context == "document"
+
+
 def test_a_corpus_file_that_is_missing_is_said_with_its_line(load: Load, corpus: Path) -> None:
     source = f"{{train: {corpus}/train.txt, validation: {corpus}/no.txt}}"
     said = problem_of(load(source=source))
@@ -241,7 +252,8 @@ def test_a_hub_id_is_fetched_at_the_commit_that_was_looked_up(
     monkeypatch.setattr(preflight_module, "resolve_backbones", lambda *_: found)
     asked: list[tuple[str, str | None]] = []
 
-    def find(name: str, *, revision: str | None) -> SimpleNamespace:
+    def find(name: str, *, revision: str | None, cached: bool) -> SimpleNamespace:
+        assert not cached
         asked.append((name, revision))
         return SimpleNamespace(folder=bert)
 
@@ -260,3 +272,47 @@ def test_a_check_needs_no_torch() -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_type_that_the_corpus_does_not_have_is_refused_with_the_types_there_are(
+    load: Load, corpus: Path
+) -> None:
+    said = problem_of(load(added="labels:\n  types: {PRE: LOC}\n"))
+    assert said == (
+        f"s.yaml:8: labels.types: {corpus} has no type PRE; did you mean PER? its types are PER"
+    )
+    scored = (
+        "labels:\n  types: {choice: [{}, {PER: HUMAN}]}\n  score_types: {PER: HUMAN, X: null}\n"
+    )
+    assert problem_of(load(added=scored)).startswith("s.yaml:9: labels.score_types: ")
+
+
+def test_a_map_that_leaves_no_type_is_refused(load: Load) -> None:
+    said = problem_of(load(added="labels:\n  types: {PER: null}\n"))
+    assert "labels.types: drops every type of" in said
+    assert said.endswith("keep one of PER")
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_types_that_a_stand_in_lacks_are_a_note(load: Load) -> None:
+    space = load(
+        "data.offline=bundled",
+        source="some/conll",
+        added="labels:\n  types: {EVENT: null}\n",
+    )
+    notes = preflight(space).space.notes
+    assert any("labels.types: bundled has no type EVENT" in note for note in notes)
+
+
+def test_validation_is_cut_with_the_seed_of_the_search(load: Load, corpus: Path) -> None:
+    text = "".join(f"w{number} B-PER\n\n" for number in range(40))
+    (corpus / "all.txt").write_text(text)
+    source = str(corpus / "all.txt")
+    cuts = [
+        preflight(load("data.validation=0.2", f"train.seed={seed}", source=source)).corpus
+        for seed in ("1", "1", "2")
+    ]
+    assert [len(cut.validation) for cut in cuts] == [8, 8, 8]
+    assert cuts[0].validation == cuts[1].validation != cuts[2].validation
+    searched = load("data.validation=0.2", "train.seed={choice: [5, 1]}", source=source)
+    assert preflight(searched).corpus.validation == cuts[0].validation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import socket
@@ -87,12 +88,34 @@ def test_a_good_file_is_described_and_nothing_is_started(world: Path) -> None:
     assert done.code == 0, done.err
     assert "small: 2 trials, drawn by random, none stopped early" in done.out
     assert "searched  train.learning_rate: {loguniform: [0.01, 0.02]}" in done.out
-    assert "corpus: types LOC, ORG, PER" in done.out
-    assert "train: 60 sentences" in done.out
+    assert re.search(
+        r"^  train +60 sentences, .* spans \(LOC \d+, ORG \d+, PER \d+\)", done.out, re.M
+    )
+    assert re.search(r"truncation there: 0, by windows: 0$", done.out, re.M)
     assert "1 slot of 1 worker" in done.out
     assert done.out.endswith("s.yaml: good\n")
     assert "Ray" not in done.err
     assert {path.name for path in world.iterdir()} == {"s.yaml", "corpus", "bert"}
+
+
+def test_the_report_is_one_json_object_when_asked_for(world: Path) -> None:
+    done = command(world, "s.yaml", "--check", "--json", limit=120)
+    assert done.code == 0, done.err
+    plain = json.loads(done.out)
+    assert plain["splits"]["train"]["sentences"] == 60
+    assert plain["scheme"] == "IOB2"
+    assert (plain["violations"], plain["lost"], plain["problems"]) == (0, 0, [])
+
+
+def test_what_is_wrong_is_in_the_json_object_too(world: Path) -> None:
+    (world / "corpus" / "valid.txt").write_text("Ada B-PER\nsleeps X-PER\n", encoding="utf-8")
+    done = command(world, "s.yaml", "--check", "--json", limit=120)
+    assert done.code == 2
+    (problem,) = json.loads(done.out)["problems"]
+    assert "corpus/valid.txt:2" in problem
+    alone = command(world, "s.yaml", "--json", limit=120)
+    assert alone.code == 2
+    assert "--json goes with --check" in alone.err
 
 
 @pytest.mark.parametrize(

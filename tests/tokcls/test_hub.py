@@ -282,8 +282,9 @@ def test_a_name_of_no_known_form_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="no Hub id"):
         is_local("a/b/c", kind="dataset")
     (tmp_path / "train.txt").touch()
-    with pytest.raises(CorpusError, match="is a file"):
-        is_local(str(tmp_path / "train.txt"), kind="dataset")
+    with pytest.raises(BackboneError, match="is a file where a folder is wanted"):
+        is_local(str(tmp_path / "train.txt"))
+    assert is_local(str(tmp_path / "train.txt"), kind="dataset")
 
 
 @pytest.mark.parametrize("name", ["bert--base", "a..b", "x.git"])

@@ -20,6 +20,10 @@ Longs = npt.NDArray[np.int64]
 Lengths = npt.NDArray[np.integer[Any]] | Sequence[int]
 
 IGNORED = -100
+SPREADS = (0.05, 0.02)
+"""how unlike in length windows may be and still trade places: shares of it, tried in turn"""
+SPARE = 50
+"""one batch in so many may be cut in two to make room for trading"""
 
 
 def token_batches(
@@ -34,9 +38,9 @@ def token_batches(
     """Choose one rank's training batches of one epoch: int64 arrays of window numbers.
 
     `lengths` are those of the padded rows, special ids included. Windows of like length go
-    together, at random among equals; then the batches are shuffled. Over all ranks every window
-    comes once, every rank gets the same number of batches, and that number is the same in every
-    epoch. A batch's rows times its longest are within the budget, but for one window that is
+    together, in other company every epoch; then the batches are shuffled. Over all ranks every
+    window comes once, every rank gets the same number of batches, and that number is the same in
+    every epoch. A batch's rows times its longest are within the budget, but for one window that is
     longer by itself, and for pairs of the shortest windows where there are too few to split
     further.
 
@@ -51,8 +55,7 @@ def token_batches(
         )
         raise CorpusError([Problem(message)])
     random = np.random.default_rng([seed, epoch])
-    order = np.lexsort((random.permutation(len(sizes)), -sizes))
-    batches = _even(_pack(order, sizes, tokens_per_batch), world)
+    batches = _even(*_mixed(sizes, tokens_per_batch, random, world))
     return [batches[number] for number in random.permutation(len(batches))[rank::world]]
 
 
@@ -62,31 +65,51 @@ def ordered_batches(lengths: Lengths, *, tokens_per_batch: int) -> list[Longs]:
     return _pack(np.argsort(-sizes, kind="stable"), sizes, tokens_per_batch)
 
 
-def _pack(order: Longs, sizes: Longs, budget: int) -> list[Longs]:
-    """Cut an order that falls in length into batches within the budget."""
-    batches = []
-    at = 0
-    while at < len(order):
-        rows = max(1, budget // max(1, int(sizes[order[at]])))
-        batches.append(order[at : at + rows])
-        at += rows
-    return batches
+def _mixed(
+    sizes: Longs, budget: int, random: np.random.Generator, world: int
+) -> tuple[list[Longs], int]:
+    """Pack windows in an order that falls in length but for noise; also how many batches to make.
 
-
-def _even(batches: list[Longs], world: int) -> list[Longs]:
-    """Make the number of batches a multiple of `world`, by halving the ones with most rows.
-
-    Where all batches have one row left, the last ones, which are the shortest, are joined in pairs.
+    That number depends on the lengths alone. Noise is taken as far as it does not ask for more.
     """
+    chance = random.permutation(len(sizes))
+    packed = _pack(np.lexsort((chance, -sizes)), sizes, budget)
+    wanted = len(packed) + len(packed) // SPARE
+    count = min(-(-wanted // world), len(sizes) // world) * world
+    for spread in SPREADS:
+        noisy = sizes * random.uniform(1.0 - spread, 1.0, len(sizes))
+        tried = _pack(np.lexsort((chance, -noisy)), sizes, budget)
+        if len(tried) <= count:
+            return tried, count
+    return packed, count
+
+
+def _pack(order: Longs, sizes: Longs, budget: int) -> list[Longs]:
+    """Cut an order into batches within the budget, each as long as it can be."""
+    batches = []
+    begin = longest = 0
+    for at, size in enumerate(sizes[order].tolist()):
+        longest = max(longest, size)
+        if at > begin and (at + 1 - begin) * longest > budget:
+            batches.append(order[begin:at])
+            begin, longest = at, size
+    return [*batches, order[begin:]] if len(order) else []
+
+
+def _even(batches: list[Longs], count: int) -> list[Longs]:
+    """Make it `count` batches, by halving the ones with most rows.
+
+    Where `count` is less than there are, windows are too few to share out: each is a batch then,
+    but for the last ones, which are the shortest and are joined in pairs.
+    """
+    if len(batches) > count:
+        rows = np.concatenate(batches)
+        single = 2 * count - len(rows)
+        return [*rows[:single].reshape(-1, 1), *rows[single:].reshape(-1, 2)]
     batches = list(batches)
-    while len(batches) % world:
+    while len(batches) < count:
         largest = max(range(len(batches)), key=lambda number: len(batches[number]))
-        rows = batches[largest]
-        if len(rows) == 1:
-            spare = len(batches) % world
-            pairs = np.concatenate(batches[-2 * spare :]).reshape(spare, 2)
-            return [*batches[: -2 * spare], *pairs]
-        batches[largest : largest + 1] = np.array_split(rows, 2)
+        batches[largest : largest + 1] = np.array_split(batches[largest], 2)
     return batches
 
 
@@ -123,14 +146,14 @@ def training_labels(
 ) -> Longs:
     """Lay out the labels of a batch as int64[B, L], in the columns of `pad`; -100 has no label.
 
-    `tag_ids` holds one id per word of all sentences, end to end (`encoded.word_offsets`). First
+    `tag_ids` holds one id per word of all texts, end to end (`encoded.word_offsets`). First
     sub-words carry their word's tag; further ones its continuation if the schema labels all
     sub-words.
     """
     chosen = windows.take(batch)
     labels = np.full(_shape(chosen, tokenizing), IGNORED, np.int64)
     rows = all_rows(encoded, chosen)
-    words = encoded.word_offsets[chosen.sentence[rows.window]] + encoded.word[rows.at]
+    words = encoded.word_offsets[chosen.text[rows.window]] + encoded.word[rows.at]
     tags = tag_ids[words]
     further = schema.continuation[tags] if schema.subwords == "all" else IGNORED
     column = len(tokenizing.prefix) + rows.position

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,13 +25,20 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Three splits (test may be empty) and the scheme that each split's tags were read with."""
+    """Three splits (test may be empty) and the scheme that each split's tags were read with.
+
+    A split whose files gave spans, or that was cut from another, has no scheme of its own. In the
+    splits of `undocumented` each sentence counts as a document, since the source names none.
+    `notes` say what a user may not expect of how the files were read.
+    """
 
     train: tuple[Sentence, ...]
     validation: tuple[Sentence, ...]
     test: tuple[Sentence, ...]
     name: str
     schemes: Mapping[str, Detected]
+    undocumented: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def splits(self) -> Mapping[str, tuple[Sentence, ...]]:
@@ -54,27 +60,3 @@ class Corpus:
             for sentence in sentences:
                 digest.update(json.dumps([sentence.words, sentence.spans]).encode() + b"\n")
         return digest.hexdigest()[:16]
-
-    def describe(self) -> list[str]:
-        """Say in a few short lines what there is, how it was written, and what was repaired."""
-        lines = [f"{self.name}: types {', '.join(self.types) or 'none'}"]
-        for name, sentences in self.splits.items():
-            lines.append(f"{name}: {_sizes(sentences)}{_reading(self.schemes.get(name))}")
-        return lines
-
-
-def _sizes(sentences: tuple[Sentence, ...]) -> str:
-    if not sentences:
-        return "none"
-    words = sum(len(sentence.words) for sentence in sentences)
-    by_type = Counter(span.type for sentence in sentences for span in sentence.spans)
-    listed = ", ".join(f"{type_} {by_type[type_]:,}" for type_ in sorted(by_type))
-    spans = f"{by_type.total():,} spans" + (f" ({listed})" if listed else "")
-    return f"{len(sentences):,} sentences, {words:,} words, {spans}"
-
-
-def _reading(detected: Detected | None) -> str:
-    if detected is None:
-        return ""
-    repaired = f", {detected.violations} violations repaired" if detected.violations else ""
-    return f"; {detected.scheme}{repaired}"

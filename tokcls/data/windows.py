@@ -1,7 +1,8 @@
-"""From words to sub-words, and from sentences to windows that fit a backbone; no word is dropped.
+"""From words to sub-words, and from texts to windows that fit a backbone; no word is dropped.
 
-Works with a raw `tokenizers.Tokenizer`; knows nothing of tags, torch or transformers. All arrays
-are flat, with offsets, so that processes can share them without a copy.
+A text is a sentence or a whole document (`tokcls.data.texts` says which). Works with a raw
+`tokenizers.Tokenizer`; knows nothing of tags, torch or transformers. All arrays are flat, with
+offsets, so that processes can share them without a copy.
 """
 
 from __future__ import annotations
@@ -63,11 +64,10 @@ def tokenizing(
 
 @dataclass(frozen=True)
 class Encoded:
-    """S sentences as N sub-words.
+    """T texts as N sub-words.
 
-    ids: int32[N]; word: int32[N], the sub-word's word in its sentence, never decreasing in it;
-    offsets: int64[S + 1], where each sentence's sub-words begin; words: int32[S], words per
-    sentence.
+    ids: int32[N]; word: int32[N], the sub-word's word in its text, never decreasing in it;
+    offsets: int64[T + 1], where each text's sub-words begin; words: int32[T], words per text.
     """
 
     ids: Ints
@@ -77,17 +77,22 @@ class Encoded:
 
     @property
     def word_offsets(self) -> Longs:
-        """int64[S + 1]: where each sentence begins in an array with one entry per word."""
+        """int64[T + 1]: where each text begins in an array with one entry per word."""
         return _offsets(self.words)
 
+    @property
+    def owners(self) -> Longs:
+        """int64[N]: the word of each sub-word, numbered among the words of all texts."""
+        return np.repeat(self.word_offsets[:-1], np.diff(self.offsets)) + self.word
 
-def encode(sentences: Sequence[Sequence[str]], tokenizing: Tokenizing) -> Encoded:
-    """Tokenise sentences that are already split into words; some words may give no sub-word."""
+
+def encode(texts: Sequence[Sequence[str]], tokenizing: Tokenizing) -> Encoded:
+    """Tokenise texts that are already split into words; some words may give no sub-word."""
     ids: list[int] = []
     word: list[int | None] = []
     sizes: list[int] = []
-    for at in range(0, len(sentences), _CHUNK):
-        chunk = [list(words) for words in sentences[at : at + _CHUNK]]
+    for at in range(0, len(texts), _CHUNK):
+        chunk = [list(words) for words in texts[at : at + _CHUNK]]
         # Not encode_batch_fast(): it does not tell which word a sub-word belongs to.
         for encoding in tokenizing.tokenizer.encode_batch(
             chunk, is_pretokenized=True, add_special_tokens=False
@@ -99,7 +104,7 @@ def encode(sentences: Sequence[Sequence[str]], tokenizing: Tokenizing) -> Encode
         ids=np.array(ids, np.int32),
         word=np.array(word, np.int32),
         offsets=_offsets(np.array(sizes, np.int64)),
-        words=np.array([len(words) for words in sentences], np.int32),
+        words=np.array([len(words) for words in texts], np.int32),
     )
 
 
@@ -109,14 +114,14 @@ def _offsets(sizes: npt.NDArray[np.integer]) -> Longs:
 
 @dataclass(frozen=True)
 class Windows:
-    """W slices of sentences: int32[W] sentence, int64[W] start and end among all sub-words."""
+    """W slices of texts: int32[W] text, int64[W] start and end among all sub-words."""
 
-    sentence: Ints
+    text: Ints
     start: Longs
     end: Longs
 
     def __len__(self) -> int:
-        return len(self.sentence)
+        return len(self.text)
 
     def lengths(self) -> Longs:
         """int64[W]: sub-words per window, without prefix and suffix."""
@@ -124,16 +129,16 @@ class Windows:
 
     def take(self, rows: Longs) -> Windows:
         """Give the windows of these row numbers, in their order."""
-        return Windows(self.sentence[rows], self.start[rows], self.end[rows])
+        return Windows(self.text[rows], self.start[rows], self.end[rows])
 
 
 def cut(encoded: Encoded, *, room: int, stride: int) -> Windows:
-    """Cut sentences into windows of at most `room` sub-words, in the order of the text.
+    """Cut texts into windows of at most `room` sub-words, in the order of the text.
 
-    A sentence that fits is one window; a longer one is cut at word boundaries, and neighbours
+    A text that fits is one window; a longer one is cut at word boundaries, and neighbours
     share about `stride` sub-words (at most half the room; rounded to whole words, fewer where a
     long word needs the place). A word longer than the room is a window of its own, reduced to its
-    first `room` sub-words. A sentence without sub-words has no window.
+    first `room` sub-words. A text without sub-words has no window.
 
     Raises:
         ValueError: `room` is below 1 or `stride` below 0.
@@ -142,25 +147,23 @@ def cut(encoded: Encoded, *, room: int, stride: int) -> Windows:
         raise ValueError(f"room must be >= 1 and stride >= 0, got room={room}, stride={stride}")
     sizes = np.diff(encoded.offsets)
     whole = np.flatnonzero((sizes > 0) & (sizes <= room))
-    sentence = whole.tolist()
+    text = whole.tolist()
     start, end = encoded.offsets[whole].tolist(), encoded.offsets[whole + 1].tolist()
     for number in np.flatnonzero(sizes > room).tolist():
         begin, stop = encoded.offsets[number : number + 2].tolist()
         changes = np.flatnonzero(np.diff(encoded.word[begin:stop])) + begin + 1
         bounds = [begin, *changes.tolist(), stop]
         for low, high in _slices(bounds, room, min(stride, room // 2)):
-            sentence.append(number)
+            text.append(number)
             start.append(low)
             end.append(high)
-    order = np.argsort(np.array(sentence, np.int64), kind="stable")
-    windows = Windows(
-        np.array(sentence, np.int32), np.array(start, np.int64), np.array(end, np.int64)
-    )
+    order = np.argsort(np.array(text, np.int64), kind="stable")
+    windows = Windows(np.array(text, np.int32), np.array(start, np.int64), np.array(end, np.int64))
     return windows.take(order)
 
 
 def _slices(bounds: Sequence[int], room: int, stride: int) -> Iterator[tuple[int, int]]:
-    """Cut one long sentence; `bounds` are its words' first sub-words, and its end."""
+    """Cut one long text; `bounds` are its words' first sub-words, and its end."""
     start, stop = bounds[0], bounds[-1]
     while start < stop:
         here = bisect_right(bounds, start + room) - 1
@@ -222,8 +225,7 @@ def all_rows(encoded: Encoded, windows: Windows) -> Rows:
 class Votes:
     """The one place each word is read from: int64 window and position, one entry per word.
 
-    Words without a sub-word have -1 in both. `offsets` int64[S + 1] says where each sentence
-    begins.
+    Words without a sub-word have -1 in both. `offsets` int64[T + 1] says where each text begins.
     """
 
     window: Longs
@@ -238,7 +240,7 @@ def votes(encoded: Encoded, windows: Windows) -> Votes:
     """
     rows = first_rows(encoded, windows)
     offsets = encoded.word_offsets
-    word = offsets[windows.sentence[rows.window]] + rows.word
+    word = offsets[windows.text[rows.window]] + rows.word
     context = np.minimum(rows.position, windows.lengths()[rows.window] - 1 - rows.position)
     # The best of each word comes first in the order, and unique() points to the first.
     order = np.lexsort((rows.window, -context, word))

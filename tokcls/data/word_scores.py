@@ -6,13 +6,13 @@ torch: outputs arrive as arrays.
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tokcls.data.windows import Encoded, Windows, votes
+from tokcls.errors import TokclsError
 from tokcls.labels.decoding import log_softmax
 
 Longs = npt.NDArray[np.int64]
@@ -25,7 +25,7 @@ IMPOSSIBLE = -100.0
 class WordScores:
     """Collects log-probabilities, float32[words, tags], each word's from the window of its vote.
 
-    A word without sub-words, or whose window never came, is O (tag 0) with certainty.
+    A word without sub-words is O (tag 0) with certainty.
     """
 
     def __init__(self, encoded: Encoded, windows: Windows, tags: int) -> None:
@@ -37,6 +37,8 @@ class WordScores:
         self._offsets = chosen.offsets
         self._rows = np.full((len(order), tags), IMPOSSIBLE, np.float32)
         self._rows[:, 0] = 0.0
+        self._undecided = np.zeros(len(order), bool)
+        self._undecided[encoded.owners] = True
 
     def add(self, batch: Longs, logits: Floats, *, offset: int) -> None:
         """Take in the outputs [B, L, tags] of the windows numbered `batch`.
@@ -48,8 +50,30 @@ class WordScores:
         row = np.repeat(np.arange(len(batch)), counts)
         before = np.repeat(np.cumsum(counts) - counts, counts)
         at = np.repeat(starts, counts) + np.arange(len(row)) - before
+        self._undecided[self._word[at]] = False
         self._rows[self._word[at]] = log_softmax(logits[row, offset + self._position[at]])
 
-    def by_sentence(self) -> list[npt.NDArray[np.float32]]:
-        """Give float32[words of the sentence, tags] for every sentence, in their order."""
-        return [self._rows[start:end] for start, end in pairwise(self._offsets.tolist())]
+    def by_sentence(
+        self, offsets: Longs | None = None, chosen: Longs | None = None
+    ) -> list[npt.NDArray[np.float32]]:
+        """Give float32[words of the sentence, tags] of the chosen sentences, in their order.
+
+        `offsets`, int64[S + 1], says where sentences begin among all words; unset: where texts do.
+        `chosen` are the numbers of those wanted; unset: all.
+
+        Raises:
+            TokclsError: a word of theirs has sub-words, but was in no window that came.
+        """
+        bounds = self._offsets if offsets is None else offsets
+        numbers = np.arange(len(bounds) - 1) if chosen is None else chosen
+        places = [slice(*bounds[number : number + 2].tolist()) for number in numbers]
+        missing = 0
+        if self._undecided.any():
+            missing = sum(int(self._undecided[place].sum()) for place in places)
+        if missing:
+            words = sum(place.stop - place.start for place in places)
+            raise TokclsError(
+                f"every word must be decided: {missing} of {words} words in {len(numbers)} "
+                "sentences were in no window that was scored"
+            )
+        return [self._rows[place] for place in places]

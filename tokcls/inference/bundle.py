@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from tokcls.config import Context
 from tokcls.errors import BundleError
 from tokcls.labels.schema import LabelSchema
 
@@ -31,13 +32,17 @@ PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy",
 
 @dataclass(frozen=True)
 class Window:
-    """How texts are cut: sub-words per window (special ids included), overlap, and those ids."""
+    """How texts are cut: sub-words per window (special ids included), overlap, and those ids.
+
+    `context` is what the model learned to see in a window: a sentence, or a document's sentences.
+    """
 
     max_length: int
     stride: int
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
     pad_id: int
+    context: Context = "sentence"
 
     def __post_init__(self) -> None:
         special = len(self.prefix) + len(self.suffix)

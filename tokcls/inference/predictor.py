@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 
 from tokcls.data.batches import Padded, ordered_batches, pad
 from tokcls.data.parts import parts_of, to_words
+from tokcls.data.texts import join, texts_of
 from tokcls.data.windows import cut, encode, tokenizing
 from tokcls.data.word_scores import WordScores
 from tokcls.data.words import check_characters, split
@@ -136,8 +137,14 @@ class Predictor:
             answers.append(entities)
         return answers
 
-    def predict_words(self, sentences: Sequence[Sequence[str]]) -> list[list[Entity]]:
+    def predict_words(
+        self, sentences: Sequence[Sequence[str]], *, documents: Sequence[int] | None = None
+    ) -> list[list[Entity]]:
         """Find the entities of sentences that are already split; places are counted in words.
+
+        `documents` numbers the document of each sentence. A model that was trained with the context
+        of documents then sees neighbouring sentences of one document together, as in training;
+        unset, or for any other model, each sentence is read by itself.
 
         Raises:
             InputError: a word holds half a surrogate pair.
@@ -146,7 +153,13 @@ class Predictor:
             for at, word in enumerate(words):
                 check_characters(word, name=f"words[{number}][{at}]")
         parts = [parts_of(words) for words in sentences]
-        found = self._find([each.texts for each in parts])
+        context = "sentence" if documents is None else self.manifest.window.context
+        text = texts_of(documents or range(len(parts)), context)
+        sizes = [len(each.word) for each in parts]
+        found = self._find(
+            join([each.texts for each in parts], text),
+            offsets=np.cumsum([0, *sizes], dtype=np.int64),
+        )
         answers = []
         for words, each, spans in zip(sentences, parts, found, strict=True):
             scores = {Span(one.start, one.end, one.type): one.score for one in spans}
@@ -158,8 +171,11 @@ class Predictor:
             )
         return answers
 
-    def _find(self, sentences: Sequence[Sequence[str]]) -> list[list[_Found]]:
-        scores = self._score(sentences)
+    def _find(
+        self, texts: Sequence[Sequence[str]], *, offsets: npt.NDArray[np.int64] | None = None
+    ) -> list[list[_Found]]:
+        """Find the spans of each text, or of the sentences that begin at `offsets` in all words."""
+        scores = self._score(texts).by_sentence(offsets)
         found = []
         for rows, ids in zip(scores, decode_tags(scores, self._transitions), strict=True):
             sure = np.exp(rows[np.arange(len(ids)), ids].astype(np.float64))
@@ -172,10 +188,10 @@ class Predictor:
             )
         return found
 
-    def _score(self, sentences: Sequence[Sequence[str]]) -> list[npt.NDArray[np.float32]]:
-        """Give log-probabilities, float32[words, tags] for each sentence."""
+    def _score(self, texts: Sequence[Sequence[str]]) -> WordScores:
+        """Compute the log-probabilities of all words."""
         rule = self._tokenizing
-        encoded = encode(sentences, rule)
+        encoded = encode(texts, rule)
         windows = cut(encoded, room=rule.room, stride=self.manifest.window.stride)
         scores = WordScores(encoded, windows, len(self.manifest.schema.tags))
         special = len(rule.prefix) + len(rule.suffix)
@@ -183,4 +199,4 @@ class Predictor:
         for batch in ordered_batches(lengths, tokens_per_batch=TOKENS_PER_BATCH):
             padded = pad(encoded, windows, batch, rule)
             scores.add(batch, self._engine.run(padded), offset=len(rule.prefix))
-        return scores.by_sentence()
+        return scores

@@ -37,10 +37,10 @@ def decode_tags(scores: Sequence[Floats], transitions: Transitions | None) -> li
     sequence of the highest total; where the best tags already make an allowed sequence, that is it.
     Equal totals go to the sequence that comes first, so the lowest id wins as in argmax.
     """
-    best = [sentence.argmax(axis=-1).astype(np.int32) for sentence in scores]
+    best = best_tags(scores)
     if transitions is None:
         return best
-    repair = [number for number, ids in enumerate(best) if not _allowed(ids, transitions)]
+    repair = np.flatnonzero(is_broken(best, transitions)).tolist()
     # Sentences of like length go together, so that few rows wait for a long one to end.
     repair.sort(key=lambda number: -len(best[number]))
     rows = max(1, _CELLS // len(transitions.start) ** 2)
@@ -52,11 +52,27 @@ def decode_tags(scores: Sequence[Floats], transitions: Transitions | None) -> li
     return best
 
 
-def _allowed(ids: Ids, transitions: Transitions) -> bool:
-    if len(ids) == 0:
-        return True
-    inner = transitions.between[ids[:-1], ids[1:]].all()
-    return bool(transitions.start[ids[0]] and inner and transitions.end[ids[-1]])
+def best_tags(scores: Sequence[Floats]) -> list[Ids]:
+    """Choose each word's own best tag, whatever stands beside it."""
+    return [sentence.argmax(axis=-1).astype(np.int32) for sentence in scores]
+
+
+def is_broken(tags: Sequence[Ids], transitions: Transitions) -> npt.NDArray[np.bool_]:
+    """Tell of each of S sentences' tag ids whether a step among them is forbidden: bool[S]."""
+    lengths = np.array([len(ids) for ids in tags], np.int64)
+    filled = np.flatnonzero(lengths)
+    broken = np.zeros(len(tags), bool)
+    if len(filled) == 0:
+        return broken
+    flat = np.concatenate(tags)
+    ends = np.cumsum(lengths)[filled]
+    starts = ends - lengths[filled]
+    allowed = np.ones(len(flat), bool)
+    allowed[1:] = transitions.between[flat[:-1], flat[1:]]
+    allowed[starts] = transitions.start[flat[starts]]
+    allowed[ends - 1] &= transitions.end[flat[ends - 1]]
+    broken[np.repeat(np.arange(len(tags)), lengths)[~allowed]] = True
+    return broken
 
 
 @dataclass(frozen=True)

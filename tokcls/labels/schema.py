@@ -51,10 +51,15 @@ class LabelSchema:
     def continuation(self) -> Ids:
         """int32[T]: the tag that further sub-words of a word carry when all sub-words are labelled.
 
-        B, S and U go on as I, since only a word's first sub-word opens a span; the others stay.
+        What opens a span (B, S, U) goes on as the scheme's inside letter, since only a word's first
+        sub-word opens it. The others stay: E and L say that the word is a span's last.
         """
+        inside = SCHEMES[self.scheme].inside
         parsed = [parse_tag(tag) for tag in self.tags]
-        names = [join_tag(PREFIXES[letter].continues, type_) for letter, type_ in parsed]
+        names = [
+            join_tag(inside if PREFIXES[letter].opens else letter, type_)
+            for letter, type_ in parsed
+        ]
         return np.array([self.index[name] for name in names], np.int32)
 
     def encode_ids(self, spans: Sequence[Span], length: int) -> Ids:
@@ -75,19 +80,3 @@ class LabelSchema:
     def decode_ids(self, ids: Sequence[int] | npt.NDArray[np.integer[Any]]) -> list[Span]:
         """Read tag ids, one per word, as spans."""
         return SCHEMES[self.scheme].decode([self.tags[number] for number in ids])
-
-    def to_json(self) -> dict[str, Any]:
-        """Give a plain dict that `from_json` reads."""
-        return {"scheme": self.scheme, "types": list(self.types), "subwords": self.subwords}
-
-    @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> LabelSchema:
-        """Rebuild a schema from the dict that `to_json` gave.
-
-        Raises:
-            ValueError: a key is missing, or its value is not one a schema can have.
-        """
-        missing = [key for key in ("scheme", "types", "subwords") if key not in plain]
-        if missing:
-            raise ValueError(f"a label schema needs scheme, types and subwords; missing: {missing}")
-        return cls(plain["scheme"], tuple(plain["types"]), plain["subwords"])

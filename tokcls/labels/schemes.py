@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -26,17 +27,17 @@ class Prefix:
     opens: bool
     closes: bool
     iob2: str
-    continues: str
 
 
 PREFIXES: Mapping[str, Prefix] = {
-    "O": Prefix(opens=False, closes=False, iob2="O", continues="O"),
-    "B": Prefix(opens=True, closes=False, iob2="B", continues="I"),
-    "I": Prefix(opens=False, closes=False, iob2="I", continues="I"),
-    "E": Prefix(opens=False, closes=True, iob2="I", continues="E"),
-    "S": Prefix(opens=True, closes=True, iob2="B", continues="I"),
-    "L": Prefix(opens=False, closes=True, iob2="I", continues="L"),
-    "U": Prefix(opens=True, closes=True, iob2="B", continues="I"),
+    "O": Prefix(opens=False, closes=False, iob2="O"),
+    "B": Prefix(opens=True, closes=False, iob2="B"),
+    "I": Prefix(opens=False, closes=False, iob2="I"),
+    "M": Prefix(opens=False, closes=False, iob2="I"),
+    "E": Prefix(opens=False, closes=True, iob2="I"),
+    "S": Prefix(opens=True, closes=True, iob2="B"),
+    "L": Prefix(opens=False, closes=True, iob2="I"),
+    "U": Prefix(opens=True, closes=True, iob2="B"),
 }
 
 
@@ -53,7 +54,7 @@ def parse_tag(tag: str) -> tuple[str, str]:
     # The split also refuses a missing type and one with blanks in it.
     if prefix == "O" or prefix not in PREFIXES or type_.split() != [type_]:
         raise ValueError(
-            f"{tag!r} is not a tag; expected O, or B- I- E- S- L- U- and a type, such as B-PER"
+            f"{tag!r} is not a tag; expected O, or B- I- M- E- S- L- U- and a type, such as B-PER"
         )
     return prefix, type_
 
@@ -137,7 +138,7 @@ class Scheme:
         """Read tags as spans, valid or not.
 
         A span begins where a tag opens one, where the type changes, and after O or a closing tag;
-        this is what `conlleval` does, with L and U read as its E and S.
+        this is what `conlleval` does, with L and U read as its E and S, and M as its I.
 
         Raises:
             ValueError: something is not a tag, or its prefix is unknown to this scheme.
@@ -145,12 +146,17 @@ class Scheme:
         spans: list[Span] = []
         start, kind, closed = -1, "", False
         for at, tag in enumerate(tags):
+            if tag == "O":  # most tags are: they take the short way
+                if start >= 0:
+                    spans.append(Span(start, at, kind))
+                    start = -1
+                continue
             letter, type_ = self._parse(tag)
             prefix = PREFIXES[letter]
             if start >= 0 and (closed or prefix.opens or type_ != kind):
                 spans.append(Span(start, at, kind))
                 start = -1
-            if start < 0 and type_:
+            if start < 0:
                 start, kind = at, type_
             closed = prefix.closes
         if start >= 0:
@@ -171,13 +177,18 @@ class Scheme:
         )
 
     def pipeline_names(self, tags: Sequence[str]) -> tuple[str, ...]:
-        """Give each tag's IOB2 reading, the only one that Hugging Face pipelines group by."""
+        """Give each tag's IOB2 reading, the only one that Hugging Face pipelines group by.
+
+        Under IO and IOE2 no tag opens a span, so a pipeline reads neighbours of one type as one.
+        """
         parsed = [self._parse(tag) for tag in tags]
         return tuple(join_tag(PREFIXES[letter].iob2, type_) for letter, type_ in parsed)
 
     def expressible(self, spans: Sequence[Span]) -> list[Span]:
         """Give back what survives: IO merges neighbours of one type, the others keep all."""
-        return self.decode(self.encode(spans, spans[-1].end if spans else 0))
+        if not any(one.end == two.start and one.type == two.type for one, two in pairwise(spans)):
+            return list(spans)
+        return self.decode(self.encode(spans, spans[-1].end))
 
     def _parse(self, tag: str) -> tuple[str, str]:
         letter, type_ = parse_tag(tag)
@@ -187,32 +198,35 @@ class Scheme:
         return letter, type_
 
 
-def _bounded(name: str, *, last: str, single: str) -> Scheme:
-    """Build BIOES or BILOU, which differ in two letters."""
-    lead, fresh = f"B{single}", f"OB{single}"
+def _bounded(name: str, *, inside: str, last: str, single: str) -> Scheme:
+    """Build BIOES, BILOU or BMES, which differ in letters."""
+    lead, fresh, further = f"B{single}", f"OB{single}", f"{inside}{last}"
     rows = (
         Row("O", same="", other=fresh),
-        Row("B", same=f"I{last}", other=""),
-        Row("I", same=f"I{last}", other=""),
+        Row("B", same=further, other=""),
+        Row(inside, same=further, other=""),
         Row(last, same=lead, other=fresh),
         Row(single, same=lead, other=fresh),
     )
-    return Scheme(name, rows, first="B", inside="I", last=last, single=single)
+    return Scheme(name, rows, first="B", inside=inside, last=last, single=single)
 
 
 _IO = (Row("O", "", "OI"), Row("I", "I", "OI"))
 _IOB1 = (Row("O", "", "OI"), Row("B", "BI", "OI"), Row("I", "BI", "OI"))
 _IOB2 = (Row("O", "", "OB"), Row("B", "BI", "OB"), Row("I", "BI", "OB"))
+_IOE2 = (Row("O", "", "OIE"), Row("I", "IE", ""), Row("E", "IE", "OIE"))
 
 # The order settles ties in `detect`: tags without any span are IOB2, tags with I- alone are IOB1.
 SCHEMES: Mapping[str, Scheme] = {
     scheme.name: scheme
     for scheme in (
         Scheme("IOB2", _IOB2, first="B", inside="I", last="I", single="B"),
-        _bounded("BIOES", last="E", single="S"),
-        _bounded("BILOU", last="L", single="U"),
+        _bounded("BIOES", inside="I", last="E", single="S"),
+        _bounded("BILOU", inside="I", last="L", single="U"),
+        _bounded("BMES", inside="M", last="E", single="S"),
         Scheme("IOB1", _IOB1, first="I", inside="I", last="I", single="I", touching="B"),
         Scheme("IO", _IO, first="I", inside="I", last="I", single="I"),
+        Scheme("IOE2", _IOE2, first="I", inside="I", last="E", single="E"),
     )
 }
 
@@ -229,8 +243,8 @@ class Detected:
 def detect(tag_sequences: Iterable[Sequence[str]]) -> Detected:
     """Find the scheme with the fewest forbidden steps among those that know every prefix seen.
 
-    Equal counts go to the first of IOB2, BIOES, BILOU, IOB1, IO. So I- and O alone are IOB1, which
-    reads them as IO would.
+    Equal counts go to the first of IOB2, BIOES, BILOU, BMES, IOB1, IO, IOE2. So I- and O alone are
+    IOB1, which reads them as IO would.
 
     Raises:
         ValueError: something is not a tag, or no scheme knows all the prefixes.

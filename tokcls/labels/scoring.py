@@ -55,11 +55,6 @@ class Counts:
     correct_words: int
     words: int
 
-    @classmethod
-    def zero(cls, types: Sequence[str]) -> Counts:
-        """Give the counts of no sentence at all."""
-        return cls.from_vector(types, np.zeros(_KINDS * len(types) + 2, np.int64))
-
     def __add__(self, other: Counts) -> Counts:
         if self.types != other.types:
             raise ValueError(

@@ -22,7 +22,14 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
-from tokcls.data.windows import Tokenizing, tokenizing
+from tokcls.data.tokenizer import (
+    NO_LIMIT,
+    Limits,
+    ensure_prefix_space,
+    set_up,
+    wants_prefix_space,
+)
+from tokcls.data.windows import Tokenizing
 from tokcls.errors import BackboneError
 from tokcls.labels.schema import LabelSchema
 from tokcls.labels.schemes import SCHEMES
@@ -34,7 +41,6 @@ DROPOUT_KEYS = (  # each architecture has its own; those that a configuration la
     "resid_pdrop", "embd_pdrop", "attn_pdrop",
 )  # fmt: skip
 LAYER_KEYS = ("num_hidden_layers", "n_layers", "n_layer")
-LONGEST_WINDOW = 512
 
 
 @contextmanager
@@ -62,8 +68,12 @@ def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerFast:
     try:
         with quiet_transformers():
             tokenizer: Any = AutoTokenizer.from_pretrained(backbone.folder)
-            if getattr(tokenizer, "is_fast", False) and _wants_prefix_space(tokenizer):
+            if getattr(tokenizer, "is_fast", False) and wants_prefix_space(
+                tokenizer.backend_tokenizer
+            ):
                 tokenizer = AutoTokenizer.from_pretrained(backbone.folder, add_prefix_space=True)
+                # Only the classes of some architectures heed that; the generic one does not.
+                ensure_prefix_space(tokenizer.backend_tokenizer)
     except (OSError, ValueError, ImportError) as error:
         raise BackboneError(
             f"backbone {backbone.name!r} has no usable tokenizer: {error}"
@@ -83,14 +93,6 @@ def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerFast:
     return fast
 
 
-def _wants_prefix_space(tokenizer: Any) -> bool:
-    """Whether words given one by one come out otherwise than the same words in running text."""
-    backend = tokenizer.backend_tokenizer
-    split = backend.encode(["a", "b"], is_pretokenized=True, add_special_tokens=False).ids
-    joined = backend.encode(" a b", add_special_tokens=False).ids
-    return bool(split != joined)
-
-
 def tokenizing_of(
     backbone: Backbone, tokenizer: PreTrainedTokenizerFast, max_length: int | None
 ) -> Tokenizing:
@@ -99,24 +101,10 @@ def tokenizing_of(
     `max_length` counts the special tokens; None means the backbone's limit, at most 512.
     Raises BackboneError if `max_length` is more than the backbone has positions for.
     """
-    limit = min(position_limit(backbone), tokenizer.model_max_length)
-    if max_length is not None and max_length > limit:
-        raise BackboneError(
-            f"data.max_length is {max_length}, but {backbone.name!r} reads at most {limit}"
-        )
+    limit = int(min(position_limit(backbone), tokenizer.model_max_length))
     raw = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    raw.no_truncation()
-    raw.no_padding()
-    plain = raw.encode(["a"], is_pretokenized=True, add_special_tokens=False).ids
-    special = raw.encode(["a"], is_pretokenized=True, add_special_tokens=True).ids
-    at = next(i for i in range(len(special)) if special[i : i + len(plain)] == plain)
-    return tokenizing(
-        raw,
-        prefix=tuple(special[:at]),
-        suffix=tuple(special[at + len(plain) :]),
-        pad_id=tokenizer.pad_token_id,
-        max_length=max_length or min(limit, LONGEST_WINDOW),
-    )
+    # Padding is masked: where there is no token for it, any id does.
+    return set_up(raw, Limits(backbone.name, limit, tokenizer.pad_token_id or 0), max_length)
 
 
 def position_limit(backbone: Backbone) -> int:
@@ -130,7 +118,8 @@ def position_limit(backbone: Backbone) -> int:
         if isinstance(module, torch.nn.Embedding) and name.rsplit(".", 1)[-1] in POSITION_TABLES
     ]
     if not tables:
-        return int(getattr(config, "max_position_embeddings", None) or 2**20)
+        limit = int(getattr(config, "max_position_embeddings", None) or NO_LIMIT)
+        return limit if limit > 0 else NO_LIMIT  # XLNet says -1
     unused = 0 if tables[0].padding_idx is None else tables[0].padding_idx + 1
     return int(tables[0].num_embeddings) - unused
 

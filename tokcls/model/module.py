@@ -20,7 +20,9 @@ from tokcls.config import TrialConfig
 from tokcls.data.batches import ordered_batches, pad, token_batches, training_labels
 from tokcls.data.prepared import Prepared, PreparedSplit
 from tokcls.data.word_scores import WordScores
+from tokcls.labels.plan import type_plan
 from tokcls.labels.schema import LabelSchema
+from tokcls.labels.spans import Span
 from tokcls.model.evaluation import Evaluation, Share, decode_share, evaluate
 
 IGNORED = -100
@@ -61,6 +63,7 @@ class TokenClassifier(pl.LightningModule):
         self.network = network
         self.config = config
         self.schema = schema
+        self.plan = type_plan(config.labels, data.types)
         self.data = data
         self.evaluated = evaluated
         self.evaluation: Evaluation | None = None
@@ -71,8 +74,8 @@ class TokenClassifier(pl.LightningModule):
         split = self.data.splits["train"]
         tags = np.concatenate(
             [
-                self.schema.encode_ids(split.gold_parts(sentence), int(parts))
-                for sentence, parts in enumerate(split.encoded.words)
+                self.schema.encode_ids(self._learned(split, sentence), int(parts))
+                for sentence, parts in enumerate(np.diff(split.offsets))
             ]
         )
 
@@ -84,6 +87,9 @@ class TokenClassifier(pl.LightningModule):
                 yield self._padded(split, rows) | {"labels": torch.from_numpy(labels)}
 
         return Batches(len(self._training_rows(split, 0)), make)
+
+    def _learned(self, split: PreparedSplit, sentence: int) -> tuple[Span, ...]:
+        return self.plan.learned.apply(split.gold_parts(sentence))
 
     def _training_rows(self, split: PreparedSplit, epoch: int) -> list[NDArray[np.int64]]:
         return token_batches(
@@ -97,9 +103,7 @@ class TokenClassifier(pl.LightningModule):
 
     def val_dataloader(self) -> Batches:
         split = self.data.splits[self.evaluated]
-        mine = np.flatnonzero(
-            split.windows.sentence % self.trainer.world_size == self.trainer.global_rank
-        )
+        mine = split.windows_of(self.trainer.global_rank, self.trainer.world_size)
         lengths = self._padded_lengths(split)[mine]
         batches = [
             mine[rows] for rows in ordered_batches(lengths, tokens_per_batch=EVALUATION_TOKENS)
@@ -178,16 +182,11 @@ class TokenClassifier(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         split = self.data.splits[self.evaluated]
-        mine = np.arange(self.trainer.global_rank, len(split.gold), self.trainer.world_size)
-        scores = self._scores.by_sentence()
-        share = decode_share(
-            split,
-            mine,
-            [scores[sentence] for sentence in mine],
-            self.schema,
-            decoding=self.config.model.decoding,
-        )
-        self.evaluation = evaluate(split, self._all_shares(share), self.data.types)
+        mine = split.sentences_of(self.trainer.global_rank, self.trainer.world_size)
+        scores = self._scores.by_sentence(split.offsets, mine)
+        decoding = self.config.model.decoding
+        share = decode_share(split, mine, scores, self.schema, self.plan, decoding=decoding)
+        self.evaluation = evaluate(split, self._all_shares(share), self.schema, self.plan)
 
     def _all_shares(self, share: Share) -> list[Share]:
         """Collect every rank's share: F1 is a function of joint counts, not a mean over ranks."""

@@ -12,6 +12,7 @@ from tests.tiny import examples
 from tests.tokcls.inference.made import make_bundle
 from tokcls.data.corpus import Sentence
 from tokcls.labels.spans import Span
+from tokcls.labels.types import TypeMap
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +47,16 @@ def registers(
 
     def call(f1: float) -> Registered:
         run = client.create_run(experiment).info.run_id
-        return register(bundle, name="ner", uri=uri, run_id=run, f1=f1, gold=gold, tags={"a": "b"})
+        return register(
+            bundle,
+            name="ner",
+            uri=uri,
+            run_id=run,
+            f1=f1,
+            gold=gold,
+            scored=TypeMap(),
+            tags={"a": "b"},
+        )
 
     return call
 
@@ -61,7 +71,7 @@ def champion(folder: Path) -> str:
 def test_a_better_score_on_the_same_text_moves_the_alias_and_a_tie_does_not(
     registers: Registers, bundle: Path, gold: list[Sentence], tmp_path: Path
 ) -> None:
-    present = score_bundle(bundle, gold)
+    present = score_bundle(bundle, gold, TypeMap())
     assert 0.0 < present < 1.0
     first = registers(0.0)
     assert (first.version, first.champion) == ("1", True)

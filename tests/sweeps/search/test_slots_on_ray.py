@@ -29,7 +29,7 @@ from tests.sweeps.search.slots_small import Ran, Small, held, write_corpus
 from tests.tiny import tiny_model
 from tokcls.data.prepared import Prepared
 from tokcls.data.word_scores import WordScores
-from tokcls.labels.schema import LabelSchema
+from tokcls.labels.plan import label_schema, type_plan
 from tokcls.model.evaluation import Evaluation, decode_share, evaluate
 from tokcls.model.loader import load_model
 
@@ -196,7 +196,7 @@ def prepared(ran: Ran, trial: Trial) -> Prepared:
 def recomputed(ran: Ran, trial: Trial) -> Evaluation:
     """Score the best epoch's weights on validation, window by window, with nothing of Lightning."""
     assignment, data = assignment_of(ran.materials, trial), prepared(ran, trial)
-    schema = LabelSchema(assignment.config.labels.scheme, data.types)
+    schema = label_schema(assignment.config.labels, data.types)
     pad_id = data.tokenizing.pad_id
     network = load_model(assignment.backbone, schema, dropout=0.0, pad_id=pad_id)
     network.train(False)
@@ -209,8 +209,9 @@ def recomputed(ran: Ran, trial: Trial) -> Evaluation:
             logits = network(input_ids=ids).logits.numpy()
         scores.add(np.array([number]), logits, offset=len(data.tokenizing.prefix))
     everything = np.arange(len(split.gold))
-    share = decode_share(split, everything, scores.by_sentence(), schema, decoding="viterbi")
-    return evaluate(split, [share], data.types)
+    plan = type_plan(assignment.config.labels, data.types)
+    share = decode_share(split, everything, scores.by_sentence(), schema, plan, decoding="viterbi")
+    return evaluate(split, [share], schema, plan)
 
 
 def window_ids(data: Prepared, split: str, number: int) -> list[int]:

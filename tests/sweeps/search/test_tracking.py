@@ -266,6 +266,10 @@ def test_nested_configuration_is_flattened_into_dotted_names() -> None:
         "x": '[1, "a"]',
         "s": "IOB2",
     }
+    assert flatten({"labels": {"types": {"MISC": None}, "score_types": None}}) == {
+        "labels.types": '{"MISC": null}',
+        "labels.score_types": "null",
+    }
     assert flatten({"data": {"source": {"train": Path("a").name}}}, "p.") == {
         "p.data.source.train": "a"
     }

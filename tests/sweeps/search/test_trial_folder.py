@@ -11,12 +11,17 @@ import numpy as np
 import pytest
 
 from sweeps.search.trial_folder import SavedEpoch, TrialFolder, write_json, write_whole
-from tokcls.labels.scoring import count, per_sentence
+from tokcls.labels.ceiling import ceiling
+from tokcls.labels.schemes import SCHEMES
+from tokcls.labels.scoring import per_sentence
 from tokcls.labels.spans import Span
+from tokcls.labels.tally import tally
 from tokcls.model.evaluation import Evaluation
 
+Spans = tuple[tuple[Span, ...], ...]
+
 TYPES = ("LOC", "PER")
-GOLD = [(Span(0, 1, "PER"), Span(2, 3, "LOC")), (), (Span(1, 3, "LOC"),)]
+GOLD = ((Span(0, 1, "PER"), Span(2, 3, "LOC")), (), (Span(1, 3, "LOC"),))
 PREDICTED = ((Span(0, 1, "PER"),), (Span(0, 2, "PER"),), (Span(1, 3, "LOC"),))
 
 
@@ -25,10 +30,20 @@ def folder(tmp_path: Path) -> TrialFolder:
     return TrialFolder(tmp_path / "trials" / "t001")
 
 
+def evaluation_of(gold: Spans, predicted: Spans, lengths: list[int]) -> Evaluation:
+    unseen = np.zeros(sum(map(len, gold)), bool)
+    return Evaluation(
+        spans=predicted,
+        tally=tally(gold, predicted, lengths, TYPES, unseen=unseen, invalid=0),
+        per_sentence=per_sentence(gold, predicted, TYPES),
+        loss=0.5,
+        ceiling=ceiling(gold, SCHEMES["IOB2"]),
+    )
+
+
 @pytest.fixture
 def evaluation() -> Evaluation:
-    counts = count(GOLD, PREDICTED, [4, 2, 3], TYPES)
-    return Evaluation(PREDICTED, counts, per_sentence(GOLD, PREDICTED, TYPES), 0.5)
+    return evaluation_of(GOLD, PREDICTED, [4, 2, 3])
 
 
 def crash(path: Path) -> None:
@@ -85,7 +100,7 @@ def test_the_saved_predictions_are_those_of_the_evaluation(
 
 
 def test_predictions_without_a_span_keep_their_shape(folder: TrialFolder) -> None:
-    nothing = Evaluation(((),), count([()], [()], [2], TYPES), per_sentence([()], [()], TYPES), 0.0)
+    nothing = evaluation_of(((),), ((),), [2])
     folder.save_best(1, {}, nothing, lambda path: path.write_bytes(b""))
     with np.load(folder.predictions) as saved:
         assert saved["spans"].shape == (0, 4)

@@ -40,11 +40,10 @@ NAME = "a name (at most 64 letters, digits, `.`, `_`, `-`; the first a letter or
 def test_all_problems_come_at_once_in_the_order_of_the_file(complain: Complain) -> None:
     assert complain(text=BAD) == [
         f"s.yaml:1: name: must be {NAME}, got 'bad sweep'",
-        "s.yaml:3: data.source.validation: is required: file that trials are compared on",
         "s.yaml:3: data.source.dev: unknown key; did you mean `validation`?",
         "s.yaml:4: data.max_length: cannot be searched; labels, model and train keys can",
-        "s.yaml:6: labels.scheme: must be one of `IO`, `IOB1`, `IOB2`, `BIOES`, `BILOU`, "
-        "got 'IOB3' in {choice: [IOB2, IOB3]}",
+        "s.yaml:6: labels.scheme: must be one of `IO`, `IOB1`, `IOB2`, `IOE2`, `BIOES`, "
+        "`BILOU`, got 'IOB3' in {choice: [IOB2, IOB3]}",
         "s.yaml:9: model.dropout: must be a number of at least 0 and less than 1, got 1.5 "
         "in {uniform: [0.0, 1.5]}",
         "s.yaml:11: train.learning_rate: unknown verb `logunform`; did you mean `loguniform`?",
@@ -137,6 +136,25 @@ def test_a_map_of_files_stays_a_value(load: Load) -> None:
         "validation": "b.txt",
         "test": None,
     }
+
+
+def test_validation_is_a_file_or_a_share_and_not_both(load: Load, complain: Complain) -> None:
+    assert load("", "data.source={train: a}", "data.validation=0.1").data.validation == 0.1
+    (neither,) = complain("", "data.source={train: a}")
+    assert neither.startswith("s.yaml:1: data.validation: data.source names no validation file;")
+    (both,) = complain("", "data.source={train: a, validation: b}", "data.validation=0.1")
+    assert both.endswith("names a validation file as well; keep one of the two")
+    for share in ("0", "1", "1.5", "true"):
+        (wrong,) = complain("", f"data.validation={share}")
+        assert "must be a number greater than 0 and less than 1 or null" in wrong
+
+
+def test_columns_are_a_map_of_names_or_numbers(load: Load, complain: Complain) -> None:
+    columns = load("", "data.columns={word: 1, tag: NE}").data.columns
+    assert columns is not None
+    assert columns.model_dump(exclude_none=True) == {"word": 1, "tag": "NE"}
+    (unknown,) = complain("", "data.columns={words: 1}")
+    assert "unknown key; did you mean `word`?" in unknown
 
 
 def test_a_share_of_a_gpu_is_one_over_n(load: Load) -> None:

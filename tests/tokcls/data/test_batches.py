@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokcls.data.batches import IGNORED, ordered_batches, pad, token_batches, training_labels
 from tokcls.data.windows import Encoded, Tokenizing, Windows, cut, encode
 from tokcls.errors import CorpusError
-from tokcls.labels.schema import LabelSchema
+from tokcls.labels.schema import LabelSchema, Subwords
 from tokcls.labels.schemes import SCHEMES
 from tokcls.labels.spans import Span
 
@@ -81,6 +81,30 @@ def test_windows_of_like_length_go_together() -> None:
     assert padded < 1.05 * lengths.sum()
 
 
+def kept_company(one: Batches, two: Batches) -> float:
+    """The share of the pairs of windows in one batch that are in one batch again."""
+    first, second = (
+        {
+            (int(a), int(b))
+            for batch in batches
+            for at, a in enumerate(sorted(batch))
+            for b in sorted(batch)[at + 1 :]
+        }
+        for batches in (one, two)
+    )
+    return len(first & second) / len(first)
+
+
+def test_windows_of_unlike_lengths_are_in_other_company_every_epoch() -> None:
+    lengths = np.random.default_rng(0).permutation(np.arange(20, 520)).tolist()
+    one, two = (ranks(lengths, budget=2048, world=1, epoch=epoch)[0] for epoch in (0, 1))
+    assert len(one) == len(two)
+    assert kept_company(one, one) == 1.0
+    assert kept_company(one, two) < 0.75
+    padded = sum(len(batch) * max(lengths[row] for row in batch) for batch in two)
+    assert padded < 1.05 * sum(lengths)
+
+
 def test_too_few_windows_to_split_are_joined_so_that_ranks_stay_equal() -> None:
     shares = ranks([50, 40, 30, 20, 10], budget=16, world=2)
     assert [len(share) for share in shares] == [2, 2]
@@ -127,10 +151,10 @@ def test_rows_hold_prefix_text_suffix_and_padding(
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("subwords", ["first", "all"])
 def test_labels_stand_where_pad_puts_the_subwords(
-    cut_text: tuple[Encoded, Windows, Tokenizing], scheme: str, subwords: str
+    cut_text: tuple[Encoded, Windows, Tokenizing], scheme: str, subwords: Subwords
 ) -> None:
     encoded, windows, made = cut_text
-    schema = LabelSchema.from_json({"scheme": scheme, "types": ["X"], "subwords": subwords})
+    schema = LabelSchema(scheme, ("X",), subwords)
     tags = np.concatenate(
         [
             schema.encode_ids([Span(at, at + 2, "X") for at in range(0, size - 1, 3)], size)
@@ -145,7 +169,7 @@ def test_labels_stand_where_pad_puts_the_subwords(
         before = -1
         for column in range(windows.lengths()[window]):
             word = encoded.word[windows.start[window] + column]
-            tag = tags[encoded.word_offsets[windows.sentence[window]] + word]
+            tag = tags[encoded.word_offsets[windows.text[window]] + word]
             further = schema.continuation[tag] if subwords == "all" else IGNORED
             expected[row, len(made.prefix) + column] = further if word == before else tag
             before = word

@@ -29,12 +29,3 @@ def test_the_fingerprint_follows_words_spans_and_splits_and_nothing_else() -> No
     prints = {corpus.fingerprint for corpus in (CORPUS, *others)}
     assert len(prints) == 5
     assert all(len(fingerprint) == 16 for fingerprint in prints)
-
-
-def test_the_description_tells_sizes_scheme_and_repairs() -> None:
-    assert CORPUS.describe() == [
-        "letters: types LOC, PER",
-        "train: 2 sentences, 5 words, 2 spans (LOC 1, PER 1); IOB2, 6 violations repaired",
-        "validation: 1 sentences, 2 words, 1 spans (PER 1); IOB1",
-        "test: none",
-    ]

@@ -66,9 +66,9 @@ def test_windows_are_short_enough_in_order_and_inside_their_sentence(
     windows = cut(encoded, room=room, stride=stride)
     assert (windows.lengths() >= 1).all()
     assert (windows.lengths() <= room).all()
-    assert (windows.start >= encoded.offsets[windows.sentence]).all()
-    assert (windows.end <= encoded.offsets[windows.sentence + 1]).all()
-    assert (np.diff(windows.sentence) >= 0).all()
+    assert (windows.start >= encoded.offsets[windows.text]).all()
+    assert (windows.end <= encoded.offsets[windows.text + 1]).all()
+    assert (np.diff(windows.text) >= 0).all()
     assert (np.diff(windows.start) > 0).all()
     assert (np.diff(windows.end) > 0).all()
 
@@ -116,7 +116,7 @@ def test_a_vote_goes_to_the_first_window_with_the_most_context(
     best: dict[int, tuple[int, int]] = {}
     rows = first_rows(encoded, windows)
     for window, position, word in zip(rows.window, rows.position, rows.word, strict=True):
-        key = int(encoded.word_offsets[windows.sentence[window]] + word)
+        key = int(encoded.word_offsets[windows.text[window]] + word)
         context = min(position, windows.lengths()[window] - 1 - position)
         if key not in best or context > best[key][0]:
             best[key] = (context, window)
@@ -151,7 +151,7 @@ def test_long_sentences_are_cut_at_words_with_overlap(
 
 def test_a_sentence_without_subwords_has_no_window() -> None:
     windows = cut(encoded_from([[], [0, 0], [2]]), room=4, stride=1)
-    assert windows.sentence.tolist() == [2]
+    assert windows.text.tolist() == [2]
     assert len(cut(encoded_from([]), room=4, stride=1)) == 0
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tokcls.data.windows import Encoded, Windows, cut, votes
 from tokcls.data.word_scores import IMPOSSIBLE, WordScores
+from tokcls.errors import TokclsError
 from tokcls.labels.decoding import log_softmax
 
 TAGS = 4
@@ -76,6 +77,15 @@ def test_sentences_whose_windows_never_came_leave_the_others_alone() -> None:
     logits = outputs(windows)
     scores = WordScores(sentences, windows, TAGS)
     scores.add(np.array([1]), logits[[1]], offset=PREFIX)
-    first, second = scores.by_sentence()
-    assert first[:, 0].tolist() == [0.0, 0.0]
+    (second,) = scores.by_sentence(chosen=np.array([1]))
     np.testing.assert_array_equal(second, log_softmax(logits[1, PREFIX : PREFIX + 3]))
+
+
+def test_a_sentence_whose_window_never_came_is_an_error_with_counts() -> None:
+    sentences = encoded([1, 1], [1, 0, 1])
+    windows = cut(sentences, room=8, stride=0)
+    scores = WordScores(sentences, windows, TAGS)
+    scores.add(np.array([0]), outputs(windows)[[0]], offset=PREFIX)
+    message = "every word must be decided: 2 of 5 words in 2 sentences were in no window"
+    with pytest.raises(TokclsError, match=message):
+        scores.by_sentence()

@@ -13,6 +13,7 @@ from tokcls.errors import BundleError
 from tokcls.inference.bundle import MANIFEST, Manifest, Window, read_manifest, seal
 from tokcls.labels.schema import LabelSchema
 
+WINDOW = {"max_length": 64, "stride": 8, "prefix": [2], "suffix": [3], "pad_id": 0}
 FILES = ("config.json", "model.onnx", "model.safetensors", "tokenizer.json")
 WRITTEN = Manifest(
     LabelSchema("BIOES", ("LOC", "PER"), "all"),
@@ -93,6 +94,7 @@ def test_a_newer_format_asks_for_an_upgrade(folder: Path) -> None:
         ({"decoding": "beam"}, "decoding"),
         ({"schema": {"scheme": "BIO", "types": [], "subwords": "first"}}, "schema.*scheme must be"),
         ({"window": {}}, "window.max_length"),
+        ({"window": {**WINDOW, "context": "book"}}, "window.context"),
         ({"files": {}}, "files: .*config.json.* are not listed"),
         ({"metrics": {"f1": "high"}}, "metrics.f1"),
     ],
@@ -110,6 +112,13 @@ def test_a_manifest_that_is_no_manifest_is_damaged(folder: Path, text: str) -> N
     (folder / MANIFEST).write_text(text)
     with pytest.raises(BundleError, match=r"is damaged"):
         read_manifest(folder)
+
+
+def test_a_bundle_from_before_contexts_reads_sentences(folder: Path) -> None:
+    window = json.loads((folder / MANIFEST).read_text())["window"]
+    del window["context"]
+    edit(folder, window=window)
+    assert read_manifest(folder).window == Window(64, 8, (2,), (3,), 0, "sentence")
 
 
 def test_a_name_outside_the_folder_is_not_read(folder: Path) -> None:

@@ -65,7 +65,7 @@ def allowed(bundle: Path, lines: list[str]) -> list[bool]:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("scheme", ["IO", "IOB1", "IOB2", "BIOES", "BILOU"])
+@pytest.mark.parametrize("scheme", ["IO", "IOB1", "IOB2", "IOE2", "BIOES", "BILOU"])
 def test_the_pipeline_finds_the_same_entities(scheme: str, tmp_path: Path) -> None:
     from transformers import pipeline
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tokcls.labels.decoding import decode_tags, log_softmax
+from tokcls.labels.decoding import decode_tags, is_broken, log_softmax
+from tokcls.labels.repair import violations
 from tokcls.labels.schemes import SCHEMES, Scheme, Transitions
 
 # A busy machine is no failure.
@@ -44,6 +45,22 @@ def by_trying_all(scores: npt.NDArray[np.float32], transitions: Transitions) -> 
 def random_scores(sizes: list[int], tags: int, seed: int) -> list[npt.NDArray[np.float32]]:
     random = np.random.default_rng(seed)
     return [log_softmax(random.normal(0, 3, (size, tags)).astype(np.float32)) for size in sizes]
+
+
+@every_scheme
+@unhurried
+@given(data=st.data())
+def test_a_sequence_is_broken_where_a_step_is_forbidden(
+    scheme: Scheme, data: st.DataObject
+) -> None:
+    tags = scheme.tags(["X", "Y"])
+    transitions = scheme.transitions(tags)
+    ids = st.lists(st.integers(0, len(tags) - 1), max_size=5)
+    batch = [np.array(one, np.int32) for one in data.draw(st.lists(ids, max_size=6))]
+    expected = [not allowed(tuple(one.tolist()), transitions) for one in batch]
+    assert is_broken(batch, transitions).tolist() == expected
+    by_words = [bool(violations([tags[n] for n in one], scheme)) for one in batch]
+    assert by_words == expected
 
 
 @every_scheme

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import json
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,8 @@ def test_an_empty_sentence_has_no_ids() -> None:
         ("IOB2", "O I-X I-X"),
         ("BIOES", "O I-X I-X E-X I-X"),
         ("BILOU", "O I-X I-X L-X I-X"),
+        ("BMES", "O M-X M-X E-X M-X"),
+        ("IOE2", "O I-X E-X"),
     ],
 )
 def test_further_subwords_carry_on_the_words_tag(scheme: str, expected: str) -> None:
@@ -45,30 +47,23 @@ def test_further_subwords_carry_on_the_words_tag(scheme: str, expected: str) -> 
     assert schema.continuation.dtype == np.int32
 
 
-def test_a_schema_comes_back_from_json_and_from_pickle() -> None:
+def test_a_schema_comes_back_from_pickle() -> None:
     schema = LabelSchema("BILOU", ("LOC", "ORG"), "all")
     assert schema.index["O"] == 0
-    assert LabelSchema.from_json(json.loads(json.dumps(schema.to_json()))) == schema
     assert pickle.loads(pickle.dumps(schema)) == schema
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"scheme": "IOE"}, "scheme must be one of IOB2, BIOES, BILOU, IOB1, IO, got 'IOE'"),
+        ({"scheme": "IOE"}, "scheme must be one of IOB2, BIOES, .* IO, IOE2, got 'IOE'"),
         ({"subwords": "last"}, "subwords must be first or all, got 'last'"),
-        ({"types": ["B", "A"]}, r"types must be sorted and distinct, got \['B', 'A'\]"),
+        ({"types": ("B", "A")}, r"types must be sorted and distinct, got \['B', 'A'\]"),
     ],
 )
 def test_a_wrong_schema_is_refused_with_the_rule(change: dict[str, Any], message: str) -> None:
-    plain = LabelSchema("IO", ("A",)).to_json()
     with pytest.raises(ValueError, match=message):
-        LabelSchema.from_json(plain | change)
-
-
-def test_a_schema_with_a_key_missing_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"missing: \['subwords'\]"):
-        LabelSchema.from_json({"scheme": "IO", "types": ["A"]})
+        replace(LabelSchema("IO", ("A",)), **change)
 
 
 def test_a_type_outside_the_schema_is_refused_by_name() -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import pickle
+from typing import get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities  # type: ignore[import-untyped]
 
+from tokcls.config import SchemeName
 from tokcls.labels.schemes import SCHEMES, Scheme, detect, join_tag, parse_tag
 from tokcls.labels.spans import Span
 
@@ -14,8 +16,9 @@ from tokcls.labels.spans import Span
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 TYPES = ("LOC", "ORG", "a-b")
-# seqeval does not know L and U: it reads them as I, so they are shown to it as E and S.
-SEQEVAL_LETTERS = {"L": "E", "U": "S"}
+# seqeval does not know L, U and M, so they are shown to it as E, S and I.
+SEQEVAL_LETTERS = {"L": "E", "U": "S", "M": "I"}
+OPENING = {"B", "S", "U"}
 
 every_scheme = pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
 
@@ -99,7 +102,9 @@ def test_pipeline_names_of_valid_tags_keep_what_the_scheme_can_express(
 ) -> None:
     names = scheme.pipeline_names(scheme.encode(*sentence))
     assert {name[0] for name in names} <= set("OBI")
-    assert seqeval_spans(list(names)) == scheme.expressible(sentence[0])
+    # A scheme that opens nothing reads, in a pipeline, as IO does.
+    reading = scheme if OPENING & set(scheme.prefixes) else SCHEMES["IO"]
+    assert seqeval_spans(list(names)) == reading.expressible(sentence[0])
 
 
 def test_io_merges_neighbours_of_one_type_and_no_others() -> None:
@@ -115,6 +120,8 @@ def test_io_merges_neighbours_of_one_type_and_no_others() -> None:
         ("IOB2", "B-X O B-X I-X I-X B-X B-Y"),
         ("BIOES", "S-X O B-X I-X E-X S-X S-Y"),
         ("BILOU", "U-X O B-X I-X L-X U-X U-Y"),
+        ("BMES", "S-X O B-X M-X E-X S-X S-Y"),
+        ("IOE2", "E-X O I-X I-X E-X E-X E-Y"),
     ],
 )
 def test_each_scheme_writes_its_own_letters(name: str, expected: str) -> None:
@@ -130,6 +137,8 @@ def test_each_scheme_writes_its_own_letters(name: str, expected: str) -> None:
         ("IOB2", "O B-A I-A B-B I-B"),
         ("BIOES", "O B-A I-A E-A S-A B-B I-B E-B S-B"),
         ("BILOU", "O B-A I-A L-A U-A B-B I-B L-B U-B"),
+        ("BMES", "O B-A M-A E-A S-A B-B M-B E-B S-B"),
+        ("IOE2", "O I-A E-A I-B E-B"),
     ],
 )
 def test_tags_are_listed_in_a_fixed_order(name: str, expected: str) -> None:
@@ -138,7 +147,7 @@ def test_tags_are_listed_in_a_fixed_order(name: str, expected: str) -> None:
 
 def test_a_tag_that_is_no_tag_is_refused_with_what_is_expected() -> None:
     for wrong in ("", "X-PER", "B", "B-", "PER", "O-PER", "o", "b-PER", "B- PER", "BPER"):
-        with pytest.raises(ValueError, match=r"is not a tag; expected O, or B- I- E- S- L- U-"):
+        with pytest.raises(ValueError, match=r"is not a tag; expected O, or B- I- M- E- S- L- U-"):
             parse_tag(wrong)
 
 
@@ -169,6 +178,10 @@ def test_schemes_survive_pickling() -> None:
         ("S-X O S-Y", "BIOES", 0),
         ("B-X L-X O U-Y", "BILOU", 0),
         ("U-X I-X", "BILOU", 2),
+        ("B-X M-X E-X O S-Y", "BMES", 0),
+        ("B-X M-X O", "BMES", 1),
+        ("E-X O I-X E-X E-X", "IOE2", 0),
+        ("I-X E-X O I-Y O", "IOE2", 1),
     ],
 )
 def test_the_scheme_of_a_file_is_found_from_its_tags(
@@ -190,6 +203,10 @@ def test_well_formed_files_are_read_without_loss_whatever_their_scheme(
     assert found.violations == 0
     for (spans, _), row in zip(many, tags, strict=True):
         assert SCHEMES[found.scheme].decode(row) == scheme.expressible(spans)
+
+
+def test_every_scheme_but_bmes_can_be_trained() -> None:
+    assert {*SCHEMES} == {*get_args(SchemeName), "BMES"}
 
 
 def test_letters_that_no_scheme_has_together_are_refused() -> None:

@@ -82,7 +82,7 @@ def test_counts_of_parts_add_up_to_the_counts_of_the_whole(
     assert total.vector().tolist() == counted(one + two).vector().tolist()
     again = Counts.from_vector(TYPES, total.vector())
     assert again.scores() == total.scores()
-    assert (again + Counts.zero(TYPES)).vector().tolist() == total.vector().tolist()
+    assert (again + count([], [], [], TYPES)).vector().tolist() == total.vector().tolist()
 
 
 @unhurried
@@ -110,7 +110,7 @@ def test_each_kind_of_mistake_is_counted_where_it_belongs() -> None:
 
 
 def test_nothing_to_find_scores_zero_and_not_an_error() -> None:
-    scores = Counts.zero(TYPES).scores()
+    scores = count([], [], [], TYPES).scores()
     assert (scores.precision, scores.recall, scores.f1, scores.accuracy) == (0.0, 0.0, 0.0, 0.0)
     assert count([], [], [], ()).scores() == scores
     assert per_sentence([], [], TYPES).shape == (0, 2, 3)
@@ -135,9 +135,9 @@ def test_a_span_beyond_its_sentence_is_refused() -> None:
 
 def test_counts_over_other_types_are_not_added() -> None:
     with pytest.raises(ValueError, match="only over the same types"):
-        Counts.zero(TYPES) + Counts.zero(("LOC",))
+        count([], [], [], TYPES) + count([], [], [], ("LOC",))
     with pytest.raises(ValueError, match=r"counts of 1 types are 5 numbers, got shape \(8,\)"):
-        Counts.from_vector(("LOC",), Counts.zero(TYPES).vector())
+        Counts.from_vector(("LOC",), count([], [], [], TYPES).vector())
 
 
 def test_half_a_million_words_are_scored_in_a_second() -> None:

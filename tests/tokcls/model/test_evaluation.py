@@ -10,10 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.tiny import build_tokenizer
+from tokcls.config import LabelsConfig
 from tokcls.data.corpus import Corpus, Sentence
 from tokcls.data.prepared import PreparedSplit, prepare
 from tokcls.data.windows import Tokenizing, tokenizing
 from tokcls.errors import TokclsError
+from tokcls.labels.plan import type_plan
 from tokcls.labels.schema import LabelSchema
 from tokcls.labels.scoring import count, per_sentence
 from tokcls.labels.spans import Span
@@ -25,6 +27,7 @@ GOLD = ((Span(0, 2, "PER"), Span(3, 4, "LOC")), (), (Span(0, 1, "LOC"),), (Span(
 GUESSED = ((Span(0, 2, "PER"), Span(3, 4, "PER")), (), (Span(0, 1, "LOC"),), (Span(1, 2, "PER"),))
 LENGTHS = (5, 3, 1, 3)
 SURE = 0.9
+PLAN = type_plan(LabelsConfig(), TYPES)
 
 Floats = NDArray[np.float32]
 
@@ -62,7 +65,7 @@ def scores_for(spans: Sequence[Span], length: int, sure: float = SURE) -> Floats
 def share_of(split: PreparedSplit, sentences: Sequence[int], decoding: str = "viterbi") -> Share:
     chosen = np.array(sentences, np.int64)
     scores = [scores_for(GUESSED[number], LENGTHS[number]) for number in sentences]
-    return decode_share(split, chosen, scores, SCHEMA, decoding=decoding)
+    return decode_share(split, chosen, scores, SCHEMA, PLAN, decoding=decoding)
 
 
 def same(one: Evaluation, two: Evaluation) -> bool:
@@ -86,14 +89,15 @@ def test_viterbi_allows_only_what_the_scheme_does_and_argmax_repairs(small: Toke
     rows[1, [SCHEMA.index["I-PER"], SCHEMA.index["I-LOC"]]] = -0.5, -1.0
     rows[2, SCHEMA.index["O"]] = -0.01
     split, one = prepared_split(small, ((), (), (), ())), np.array([1])
-    viterbi = decode_share(split, one, [rows], SCHEMA, decoding="viterbi")
-    argmax = decode_share(split, one, [rows], SCHEMA, decoding="argmax")
+    viterbi = decode_share(split, one, [rows], SCHEMA, PLAN, decoding="viterbi")
+    argmax = decode_share(split, one, [rows], SCHEMA, PLAN, decoding="argmax")
+    assert viterbi.tally.invalid == argmax.tally.invalid == 1
     assert viterbi.spans == ((Span(0, 2, "LOC"),),)
     assert argmax.spans == ((Span(0, 1, "LOC"), Span(1, 2, "PER")),)
 
 
 def test_the_metrics_are_those_of_the_scorer(split: PreparedSplit) -> None:
-    evaluation = evaluate(split, [share_of(split, range(4))], TYPES)
+    evaluation = evaluate(split, [share_of(split, range(4))], SCHEMA, PLAN)
     metrics = evaluation.metrics("val")
     # Two of four guesses are right, and two of four gold spans are found.
     assert metrics["val_precision"] == metrics["val_recall"] == metrics["val_f1"] == 0.5
@@ -110,24 +114,24 @@ def test_the_metrics_are_those_of_the_scorer(split: PreparedSplit) -> None:
 
 def test_the_loss_is_the_cross_entropy_of_the_gold_tags_per_word(split: PreparedSplit) -> None:
     right = [scores_for(GOLD[number], LENGTHS[number]) for number in range(4)]
-    share = decode_share(split, np.arange(4), right, SCHEMA, decoding="argmax")
-    assert evaluate(split, [share], TYPES).loss == pytest.approx(-math.log(SURE))
+    share = decode_share(split, np.arange(4), right, SCHEMA, PLAN, decoding="argmax")
+    assert evaluate(split, [share], SCHEMA, PLAN).loss == pytest.approx(-math.log(SURE))
     wrong = -math.log((1 - SURE) / (len(SCHEMA.tags) - 1))
     mixed = (10 * -math.log(SURE) + 2 * wrong) / 12
-    assert evaluate(split, [share_of(split, range(4))], TYPES).loss == pytest.approx(mixed)
+    assert evaluate(split, [share_of(split, range(4))], SCHEMA, PLAN).loss == pytest.approx(mixed)
 
 
 @pytest.mark.parametrize("ranks", [([0, 2], [1, 3]), ([3, 0], [2, 1]), ([0, 1, 2, 3], [])])
 def test_the_shares_of_several_ranks_are_scored_as_one(
     split: PreparedSplit, ranks: tuple[list[int], ...]
 ) -> None:
-    whole = evaluate(split, [share_of(split, range(4))], TYPES)
-    assert same(evaluate(split, [share_of(split, rank) for rank in ranks], TYPES), whole)
+    whole = evaluate(split, [share_of(split, range(4))], SCHEMA, PLAN)
+    assert same(evaluate(split, [share_of(split, rank) for rank in ranks], SCHEMA, PLAN), whole)
 
 
 def test_the_f1_of_shares_is_not_the_mean_of_their_f1s(split: PreparedSplit) -> None:
     shares = [share_of(split, [0, 1]), share_of(split, [2, 3])]
-    joint = evaluate(split, shares, TYPES).metrics("val")["val_f1"]
+    joint = evaluate(split, shares, SCHEMA, PLAN).metrics("val")["val_f1"]
     halves = [
         count([GOLD[i] for i in ids], [GUESSED[i] for i in ids], [LENGTHS[i] for i in ids], TYPES)
         for ids in ([0, 1], [2])
@@ -147,11 +151,12 @@ def test_a_sentence_that_is_missing_or_double_is_an_error(
     split: PreparedSplit, ranks: tuple[list[int], ...], message: str
 ) -> None:
     with pytest.raises(TokclsError, match=message):
-        evaluate(split, [share_of(split, rank) for rank in ranks], TYPES)
+        evaluate(split, [share_of(split, rank) for rank in ranks], SCHEMA, PLAN)
 
 
 def test_a_gold_span_that_would_not_be_scored_is_an_error(small: Tokenizing) -> None:
     twice = ((Span(0, 1, "LOC"), Span(0, 1, "LOC")), (), (), ())
-    shares = [Share(np.arange(4), ((), (), (), ()), 0.0, 12)]
+    split = prepared_split(small, twice)
+    honest = share_of(prepared_split(small, ((Span(0, 1, "LOC"),), (), (), ())), range(4))
     with pytest.raises(TokclsError, match=r"the file has 2, scored 1"):
-        evaluate(prepared_split(small, twice), shares, TYPES)
+        evaluate(split, [honest], SCHEMA, PLAN)

@@ -73,7 +73,7 @@ def test_the_export_prints_nothing_and_leaves_the_model_in_training(
     assert model.training
 
 
-@pytest.mark.parametrize("scheme", ["IO", "IOB1", "IOB2", "BIOES", "BILOU"])
+@pytest.mark.parametrize("scheme", ["IO", "IOB1", "IOB2", "IOE2", "BIOES", "BILOU"])
 def test_the_saved_folder_names_every_tag_by_its_iob2_reading(tmp_path: Path, scheme: str) -> None:
     schema = LabelSchema(scheme, ("LOC", "PER"))
     backbone = tiny_model("bert", tmp_path / "backbone")

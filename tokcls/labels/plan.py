@@ -1,0 +1,41 @@
+"""What a trial learns and what it is scored on: the `labels` section, met with a corpus's types."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tokcls.config import LabelsConfig
+from tokcls.labels.schema import LabelSchema
+from tokcls.labels.spans import Span
+from tokcls.labels.types import TypeMap
+
+
+@dataclass(frozen=True)
+class TypePlan:
+    """Three maps: corpus type to `learned` and to `scored` type, and `judged`, the way between.
+
+    `types` are those scored, sorted: the same for all trials of a sweep, whatever each learns.
+    """
+
+    learned: TypeMap
+    scored: TypeMap
+    judged: TypeMap
+    types: tuple[str, ...]
+
+    def dropped(self, gold: Sequence[Sequence[Span]]) -> dict[str, int]:
+        """Count, by corpus type, the gold spans that are not scored."""
+        given = Counter(span.type for spans in gold for span in spans)
+        return {type_: n for type_, n in sorted(given.items()) if self.scored.of(type_) is None}
+
+
+def type_plan(labels: LabelsConfig, types: Sequence[str]) -> TypePlan:
+    """Make the plan for a corpus of these types."""
+    learned, scored = TypeMap(labels.types), TypeMap(labels.scored_types)
+    return TypePlan(learned, scored, learned.onward(scored, types), scored.image(types))
+
+
+def label_schema(labels: LabelsConfig, types: Sequence[str]) -> LabelSchema:
+    """Make the schema of a model's outputs: the types that are learned, in the scheme's tags."""
+    return LabelSchema(labels.scheme, TypeMap(labels.types).image(types), labels.subwords)
