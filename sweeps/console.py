@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
 
 
 class Terminal:
@@ -59,7 +62,15 @@ class Stages:
         began = time.monotonic()
         waits = f"{what} ({usually}) ..." if usually else f"{what} ..."
         if self.console.is_terminal:
-            with self.console.status(waits):
+            # Not console.status(): it would show what other libraries print.
+            spinner = Spinner("dots", Text(waits))
+            with Live(
+                spinner,
+                console=self.console,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            ):
                 yield
         else:
             self.say(waits)

@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sweeps.checks import check_gold, check_output, check_tracking, check_windows
 from sweeps.disk import check_disk
 from sweeps.errors import ResourceError
 from sweeps.search.resources import SlotPlan, plan_slots
+from sweeps.search.tracking import tracking_uri
 from sweeps.space.space import SearchSpace
 from tokcls.data.corpus import Corpus
 from tokcls.data.source import load_corpus
@@ -40,6 +42,8 @@ def preflight(space: SearchSpace, *, local: bool = True) -> Ready:
     Raises TokclsError naming file, line and key of what cannot be had.
     """
     slots = plan_here(space).slots if local else 0
+    check_output(space)
+    check_tracking(space, tracking_uri(space.sweep.tracking.uri))
     source = _at(space, "data.source", _resolve_source, space)
     models = _at(
         space, "model.backbone", resolve_backbones, space.backbones, space.offline_backbones
@@ -54,8 +58,10 @@ def preflight(space: SearchSpace, *, local: bool = True) -> Ready:
     }
     if local:
         check_disk(space, backbones.values(), slots)
+    check_windows(space, backbones.values())
     corpus = load_corpus(space.data, seed=space.seed, cached=bool(source and source.cached))
     _at(space, "data.context", check_context, corpus, space.data.context)
+    check_gold(space, corpus)
     space = _check_types(space, corpus, standing_in=bool(source and source.offline))
     offline = models.offline or bool(source and source.offline)
     return Ready(space, corpus, backbones, offline)

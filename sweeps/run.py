@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import shlex
+import signal
 import traceback
 from typing import Annotated, TextIO
 
@@ -18,7 +19,7 @@ from sweeps.console import Stages, Terminal, wide
 from sweeps.errors import NothingFinished, SweepError
 from sweeps.space.keys import keys_text
 from sweeps.space.space import SearchSpace, load_space
-from sweeps.stop import GONE_WITHIN_S, adopt_orphans, end_children
+from sweeps.stop import GONE_WITHIN_S, adopt_orphans, end_children, told_of_interrupt
 from tokcls.errors import TokclsError
 
 DONE, NOTHING, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -64,8 +65,11 @@ def main(
     logging.getLogger("sweeps").addHandler(logging.StreamHandler(terminal.err))
     try:
         if keys:
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # the reader may be `head`
             print(keys_text(file), file=terminal.out)
             return
+        if check and resume:
+            raise typer.BadParameter("--check starts nothing, so there is nothing to --resume")
         if as_json and not check:
             raise typer.BadParameter("--json goes with --check")
         if file is None:
@@ -96,6 +100,7 @@ def _check(
     space: SearchSpace, stages: Stages, out: TextIO, address: str | None, *, as_json: bool
 ) -> None:
     """Look everything up, as a sweep would, and say what would be run on which corpus."""
+    from sweeps.checks import room_noted
     from sweeps.preflight import plan_here, preflight
     from sweeps.search.cluster import cluster_address
     from tokcls.data.profile import profile
@@ -110,7 +115,9 @@ def _check(
         print(json.dumps(found.to_json() | {"problems": []}), file=out)
         return
     lines = [*ready.space.describe(), *found.lines()]
-    lines += [plan_here(space).describe()] if local else []
+    if local:
+        plan = plan_here(space)
+        lines += [plan.describe(), *(f"note: {note}" for note in room_noted(space, plan.slots))]
     print(*lines, f"{space.file}: good", sep="\n", file=out)
 
 
@@ -131,7 +138,8 @@ def _run(
     if serve:
         _check_port()
     try:
-        outcome = run_sweep(space, stages, terminal, resume=resume, address=address)
+        with told_of_interrupt(lambda: stages.say("stopping ...")):
+            outcome = run_sweep(space, stages, terminal, resume=resume, address=address)
     except (Interrupted, Unconcluded) as error:
         again = f"python -m sweeps.run {_again(space, address, serve=serve)} --resume"
         if isinstance(error, Unconcluded):

@@ -12,6 +12,8 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -52,6 +54,30 @@ def stop_on_signal(err: TextIO) -> threading.Event:
 
     threading.Thread(target=listen, name="stop", daemon=True).start()
     return stopping
+
+
+@contextmanager
+def told_of_interrupt(tell: Callable[[], None]) -> Iterator[None]:
+    """Call `tell` from a thread as soon as Ctrl-C comes, whoever handles it, and however late."""
+    near, far = socket.socketpair()
+    far.setblocking(False)
+    before = signal.set_wakeup_fd(far.fileno(), warn_on_full_buffer=False)
+
+    def listen() -> None:
+        while number := near.recv(1):  # nothing comes any more once the far end is closed
+            if number[0] == signal.SIGINT:
+                tell()
+                return
+
+    listener = threading.Thread(target=listen, name="interrupt", daemon=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        far.close()
+        listener.join()
+        near.close()
 
 
 def end_children(*, within: float) -> None:

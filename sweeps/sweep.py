@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sweeps.checks import room_noted
 from sweeps.console import Stages, Terminal
 from sweeps.errors import NothingFinished, SweepError
 from sweeps.outcome.finish import Finished, finish
@@ -34,6 +36,7 @@ from sweeps.search.trial_folder import has_weights
 from sweeps.search.tuner import search
 from sweeps.space.sizes import bytes_of
 from sweeps.space.space import SearchSpace
+from sweeps.space.yaml_text import inline
 from tokcls.errors import TokclsError
 from tokcls.labels.types import TypeMap
 
@@ -86,6 +89,7 @@ def run_sweep(
             return _on_ray(ready, folder, history, stages, address)
         except KeyboardInterrupt:
             if not (folder / LEDGER).is_file():
+                shutil.rmtree(folder, ignore_errors=True)  # it holds Ray's log alone
                 raise  # nothing was begun that could be resumed
             raise Interrupted(folder) from None
 
@@ -160,7 +164,9 @@ def _search(running: _Running, past: Sequence[Trial], *, taken: int) -> list[Tri
     `taken` trials have numbers already, also such as are not in `past`.
     """
     space, stages, plan = running.space, running.stages, running.materials.plan
-    stages.say(f"{space.trials} trials in {plan.describe()}; {running.folder}")
+    stages.notes(room_noted(space, plan.slots))
+    trials_ = "1 trial" if space.trials == 1 else f"{space.trials} trials"
+    stages.say(f"{trials_} in {plan.describe()}; {running.folder}")
     progress = Progress(
         stages.console,
         total=space.trials,
@@ -215,7 +221,9 @@ def _conclude(running: _Running, trials: Sequence[Trial]) -> Outcome:
     running.tracker.log_winner(winner, bundle.metrics)
     running.tracker.close_sweep(done=True, metrics=bundle.metrics)
     running.ledger.write("done", winner=winner.trial_id, bundle=str(bundle.folder))
-    return Outcome(running.folder, board, winner, bundle, registered, running.tracker.uri)
+    # What stood in for what was asked for belongs beside the scores.
+    notes = running.space.notes if running.ready.offline else ()
+    return Outcome(running.folder, board, winner, bundle, registered, running.tracker.uri, notes)
 
 
 def _bundle(running: _Running, winner: Trial) -> Finished:
@@ -248,14 +256,18 @@ def _register(running: _Running, winner: Trial, bundle: Finished) -> Registered 
             f1=bundle.metrics["val_f1"],
             gold=corpus.validation,
             scored=TypeMap(labels.scored_types),
-            tags={"trial": winner.trial_id, "data_hash": corpus.fingerprint},
+            tags={
+                "trial": winner.trial_id,
+                "data_hash": corpus.fingerprint,
+                "offline": str(running.ready.offline).lower(),
+            },
         )
 
 
 def _params(ready: Ready) -> dict[str, str]:
     """What the parent run shows: the searched ranges, and how the search is run."""
     space = ready.space
-    searched = {f"searched.{name}": repr(verb) for name, verb in space.parameters.items()}
+    searched = {f"searched.{name}": inline(verb) for name, verb in space.parameters.items()}
     return searched | flatten(space.sweep.search.model_dump(mode="json"), "search.")
 
 

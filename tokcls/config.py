@@ -114,6 +114,14 @@ class DataConfig(Section):
         default=32, description="sub-words that neighbouring windows of one text share"
     )
 
+    @field_validator("stride")
+    @classmethod
+    def _leaves_room(cls, stride: int, info: ValidationInfo) -> int:
+        longest = info.data.get("max_length")
+        if longest is not None and 2 * stride > longest:
+            raise ValueError(f"must be at most half of max_length = {longest}, got {stride}")
+        return stride
+
     @field_validator("validation")
     @classmethod
     def _one_validation(cls, share: float | None, info: ValidationInfo) -> float | None:

@@ -6,6 +6,7 @@ the Hub does not know, or does not hand out, is an error at once. Loads and down
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import threading
@@ -84,6 +85,16 @@ class Resolution:
     cached: bool = False
     notes: tuple[str, ...] = ()
     lookups: tuple[Lookup, ...] = ()
+
+
+def _unknown(name: str, words: _Words, said: str) -> str:
+    """Say what a name may be, that is nothing here and cannot be looked up."""
+    close = difflib.get_close_matches(name, words.local, n=1)
+    meant = f" (did you mean {close[0]}?)" if close else ""
+    return (
+        f"there is no folder {name!r} here{meant}, it is not in the local cache of the Hub, and "
+        f"{said}; check the name, connect, or name what is on this machine in {words.offline_key}"
+    )
 
 
 def look_up(ids: Iterable[str], kind: Kind, timeout: float = 5.0) -> tuple[Lookup, ...]:
@@ -202,11 +213,7 @@ def _resolve(
         note = f"{said}; read from the local cache: {ids}"
         return Resolution(tuple(names), cached=True, notes=(note,), lookups=lookups)
     if not offline_names:
-        raise _error(
-            kind,
-            f"{said}, and not all of {ids} are in the local cache; connect, or name what is on "
-            f"this machine in {words.offline_key}",
-        )
+        raise _error(kind, "\n".join(_unknown(lookup.id, words, said) for lookup in silent))
     note = (
         f"{said}; OFFLINE: {words.key} = {', '.join(offline_names)} instead of {', '.join(names)}"
     )

@@ -115,9 +115,9 @@ def _compare(
         return True, f"version {present} cannot be used any more ({error})"
     except (MlflowException, OSError) as error:
         return False, f"version {present} cannot be read ({error}); move the alias by hand"
-    better = f1 > present_f1
-    comparison = f"validation f1 {f1:.3f}, version {present} has {present_f1:.3f} on the same text"
-    return better, comparison
+    theirs = "as much" if f1 == present_f1 else f"{present_f1:.3f}"
+    comparison = f"validation f1 {f1:.3f}, version {present} has {theirs} on the same text"
+    return f1 > present_f1, comparison
 
 
 def score_bundle(folder: Path, gold: Sequence[Sentence], scored: TypeMap) -> float:

@@ -20,7 +20,7 @@ EXAMPLE = '{"inputs": "Ada Lovelace was born in London."}'
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished sweep leaves; `tracking` is MLflow's address."""
+    """What a finished sweep leaves; `tracking` is MLflow's address, `notes` are to be read."""
 
     folder: Path
     board: Leaderboard
@@ -28,6 +28,7 @@ class Outcome:
     bundle: Finished
     registered: Registered | None
     tracking: str
+    notes: tuple[str, ...] = ()
 
 
 def report(outcome: Outcome, console: Console) -> None:
@@ -38,7 +39,9 @@ def report(outcome: Outcome, console: Console) -> None:
 
     console.print(outcome.board.table())
     say("")
-    say(f"best: {outcome.winner.trial_id}; on test, scored once: {_test_line(outcome)}")
+    for note in outcome.notes:
+        console.print(f"NOTE: {note}", style="bold yellow", markup=False, soft_wrap=True)
+    say(f"best: {outcome.winner.trial_id}; {_test_line(outcome)}")
     say(f"bundle: {outcome.bundle.folder}")
     say(f"its configuration: {outcome.folder / 'winner.yaml'}")
     if outcome.registered is not None:
@@ -52,10 +55,11 @@ def report(outcome: Outcome, console: Console) -> None:
 def _test_line(outcome: Outcome) -> str:
     metrics = outcome.bundle.metrics
     if "test_f1" not in metrics:
-        return "the corpus has no test split"
-    return ", ".join(
+        return "the corpus has no test split to score it on"
+    scores = (
         f"{name} {metrics[key.replace('val_', 'test_')]:.3f}" for name, key in COLUMNS.items()
     )
+    return f"on test, scored once: {', '.join(scores)}"
 
 
 def next_steps(outcome: Outcome) -> list[tuple[str, str]]:

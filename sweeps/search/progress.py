@@ -35,7 +35,13 @@ class Progress:
         self._began = time.monotonic()
         self._done_before = 0
         self._live = Live(
-            get_renderable=self._render, console=console, refresh_per_second=2, transient=True
+            get_renderable=self._render,
+            console=console,
+            refresh_per_second=2,
+            transient=True,
+            # What others print belongs into the log, not above the table.
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
 
     def recall(self, past: Sequence[Trial]) -> None:
@@ -46,6 +52,7 @@ class Progress:
     def __enter__(self) -> Progress:
         if self._console.is_terminal:
             self._live.start()
+        self._line(self._waiting())
         return self
 
     def __exit__(
@@ -73,6 +80,9 @@ class Progress:
         reached = f", best f1 {best.metrics[self._metric]:.3f}" if best else ""
         reason = f": {trial.reason}" if trial.reason else ""
         self._line(f"{trial.trial_id} {trial.state}{reached}{reason}; {self._summary()}")
+
+    def _waiting(self) -> str:
+        return f"waiting for {self._slots} slot{'s' * (self._slots != 1)} to start (15 to 40 s) ..."
 
     def _line(self, text: str) -> None:
         if not self._console.is_terminal:
@@ -115,7 +125,7 @@ class Progress:
         for trial in list(self._trials.values())[-MOST_ROWS:]:
             table.add_row(*map(Text, self._row(trial)), style=STYLES[trial.state])
         if not self._trials:
-            return Group(Text(f"waiting for {self._slots} slot(s) to start (15 to 40 s) ..."))
+            return Group(Text(self._waiting()))
         return Group(table, Text(self._summary()))
 
     def _row(self, trial: Trial) -> list[str]:

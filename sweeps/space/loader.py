@@ -7,6 +7,7 @@ second set of rules for verbs.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,10 +62,15 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Loaded:
 
 def _sections(data: dict[str, Any], path: Path) -> dict[str, Any]:
     """Name the sweep, and read a section without keys as one that leaves all to the defaults."""
-    named = {"name": path.stem, **data}
+    named = {"name": _name_of(path), **data}
     empty: dict[str, Any] = {name: {} for name in SECTIONS if named.get(name) is None}
     wanted = {name: keys for name, keys in empty.items() if name in data or name in TRIAL_SECTIONS}
     return {**named, **wanted}
+
+
+def _name_of(path: Path) -> str:
+    """Make a sweep's name of its file's, which may have characters that names cannot have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("-._")[:64] or "sweep"
 
 
 def verbs_in(document: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Verb]]:

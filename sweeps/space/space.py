@@ -27,6 +27,7 @@ from tokcls.errors import ConfigError, Problem
 
 _BACKBONE: KeyPath = ("model", "backbone")
 _OFFLINE: KeyPath = ("model", "offline")
+_READING = ("format", "columns", "scheme", "repair", "overlaps", "validation")
 _TYPE_MAPS: tuple[KeyPath, ...] = (("labels", "types"), ("labels", "score_types"))
 
 
@@ -159,8 +160,11 @@ class SearchSpace:
         return self._with(_BACKBONE, value, notes)
 
     def with_source(self, source: str, notes: Sequence[str] = ()) -> SearchSpace:
-        """Put another corpus in place of `data.source`."""
-        return self._with(("data", "source"), source, notes)
+        """Put another corpus in place of `data.source`, which is read by no rule of the first."""
+        given = dict(self.document["data"])
+        kept = {key: given[key] for key in given if key not in _READING}
+        space = replace(self, document={**self.document, "data": kept})
+        return space._with(("data", "source"), source, notes)
 
     def with_count_noted(self) -> SearchSpace:
         """Say so where there are fewer configurations than trials were asked for."""

@@ -263,7 +263,7 @@ def test_the_keys_of_a_section_that_is_none_are_refused(world: Path) -> None:
 def test_the_command_line_has_these_options_and_no_more() -> None:
     spoken = [option for one in get_command(app).params for option in one.opts]
     options = {name for name in spoken if name.startswith("-")}
-    assert options == {"--check", "--resume", "--serve", "--keys", "--address"}
+    assert options == {"--check", "--json", "--resume", "--serve", "--keys", "--address"}
 
 
 def test_help_names_every_option(world: Path) -> None:

@@ -47,7 +47,7 @@ def build_app(about: dict[str, Any], answer_one: Answer) -> FastAPI:
 
     for path in ("/predict", "/"):
         app.add_api_route(path, predict, methods=["POST"], openapi_extra=_BODY, responses=_ANSWER)
-    app.add_api_route("/healthz", healthz, methods=["GET"])
+    app.add_api_route("/healthz", healthz, methods=["GET", "HEAD"])
     app.add_api_route("/model", model, methods=["GET"])
     app.add_exception_handler(InputError, _refused)
     app.add_exception_handler(HTTPException, _failed)

@@ -5,10 +5,11 @@ The scheme of a file is found from all of its tags; what breaks it is read by th
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tokcls.config import Repair
 from tokcls.data.corpus import Sentence
 from tokcls.data.readers.rules import Rules
 from tokcls.errors import CorpusError, Problem
@@ -94,7 +95,7 @@ def assemble(
         raise CorpusError(problems or [empty])
     tagged = [draft for draft in drafts if draft.spans is None]
     detected = _scheme(tagged, file, rules) if tagged else None
-    told = list(notes)
+    told = [f"{file}: {note}" for note in notes]
     spans = spans_of(drafts, detected, file, rules, told) if detected else None
     read = (
         Sentence(tuple(draft.words), found, number, file, draft.lines[0])
@@ -106,7 +107,7 @@ def assemble(
         )
     )
     documented = any(draft.document is not None for draft in drafts)
-    return FileRead(tuple(read), detected, documented, tuple(f"{file}: {note}" for note in told))
+    return FileRead(tuple(read), detected, documented, tuple(told))
 
 
 def _scheme(drafts: Sequence[Draft], file: str, rules: Rules) -> Detected:
@@ -136,6 +137,15 @@ def _scheme(drafts: Sequence[Draft], file: str, rules: Rules) -> Detected:
     return Detected(scheme.name, "given as data.scheme", broken)
 
 
+_THEN: Mapping[Repair, str] = {
+    "refuse": "mend the tags, or set data.repair to conlleval or discard",
+    "conlleval": "read as conlleval reads it",
+    "discard": "its span is discarded",
+}
+SHOWN = 3
+"""places of a file that are told of where tags are repaired"""
+
+
 def spans_of(
     drafts: Sequence[Draft], detected: Detected, file: str, rules: Rules, notes: list[str]
 ) -> list[tuple[Span, ...]]:
@@ -148,7 +158,7 @@ def spans_of(
     if not detected.violations:
         return [d.spans if d.spans is not None else tuple(scheme.decode(d.tags)) for d in drafts]
     found: list[tuple[Span, ...]] = []
-    problems: list[Problem] = []
+    broken: list[Problem] = []
     discarded = 0
     for draft in drafts:
         if draft.spans is not None:
@@ -158,25 +168,24 @@ def spans_of(
         found.append(reading.spans)
         if reading.violations and rules.repair == "discard":
             discarded += len(scheme.decode(draft.tags)) - len(reading.spans)
-        if rules.repair == "refuse":
-            problems += [
-                draft.problem(_violation(draft.tags, at, scheme), file, at)
-                for at in dict.fromkeys(reading.violations)
-            ]
-    if problems:
-        raise CorpusError(problems)
+        broken += [
+            draft.problem(_violation(draft.tags, at, scheme) + _THEN[rules.repair], file, at)
+            for at in dict.fromkeys(reading.violations)
+        ]
+    if broken and rules.repair == "refuse":
+        raise CorpusError(broken)
+    notes += [str(problem) for problem in broken[:SHOWN]]
+    if len(broken) > SHOWN:
+        notes.append(f"{file}: and {len(broken) - SHOWN:,} more such places")
     if discarded:
-        notes.append(f"{discarded} spans discarded, since their tags break {scheme.name}")
+        notes.append(f"{file}: {discarded} spans discarded, since their tags break {scheme.name}")
     return found
 
 
 def _violation(tags: Sequence[str], at: int, scheme: Scheme) -> str:
     before = repr(tags[at - 1]) if at else "the start of the sentence"
     after = repr(tags[at + 1]) if at + 1 < len(tags) else "the end of the sentence"
-    return (
-        f"{tags[at]!r} between {before} and {after} breaks {scheme.name}; mend the tags, or set "
-        "data.repair to conlleval or discard"
-    )
+    return f"{tags[at]!r} between {before} and {after} breaks {scheme.name}; "
 
 
 def _documents(drafts: Sequence[Draft]) -> list[int]:

@@ -31,13 +31,27 @@ def test_broken_tags_are_read_as_conlleval_does_and_counted(tmp_path: Path) -> N
     assert found.sentences[1].spans == (Span(0, 1, "X"), Span(2, 4, "Y"), Span(4, 5, "Z"))
     assert found.detected is not None
     assert (found.detected.scheme, found.detected.violations) == ("IOB2", 2)
-    assert found.notes == ()
+    assert found.notes == (
+        f"{tmp_path}/f.txt:3: 'I-X' between the start of the sentence and 'O' breaks IOB2; read as "
+        "conlleval reads it",
+        f"{tmp_path}/f.txt:7: 'I-Z' between 'I-Y' and the end of the sentence breaks IOB2; read as "
+        "conlleval reads it",
+    )
 
 
 def test_spans_of_broken_tags_can_be_discarded_and_are_counted(tmp_path: Path) -> None:
     found = read(tmp_path, Rules(repair="discard"))
     assert found.sentences[1].spans == (Span(2, 4, "Y"),)
-    assert found.notes == (f"{tmp_path}/f.txt: 2 spans discarded, since their tags break IOB2",)
+    assert [note for note in found.notes if "its span is discarded" not in note] == [
+        f"{tmp_path}/f.txt: 2 spans discarded, since their tags break IOB2"
+    ]
+
+
+def test_of_many_broken_tags_the_first_are_shown_and_the_others_counted(tmp_path: Path) -> None:
+    (tmp_path / "many.txt").write_text("a B-X\n\n" + "b I-X\nc B-X\n\n" * 1200)
+    found = read_conll(tmp_path / "many.txt", Rules(scheme="IOB2"))
+    assert [note.split(":")[1] for note in found.notes[:3]] == ["3", "6", "9"]
+    assert found.notes[3:] == (f"{tmp_path}/many.txt: and 1,197 more such places",)
 
 
 def test_broken_tags_can_be_refused_and_each_is_named_with_its_line(tmp_path: Path) -> None:

@@ -1,0 +1,86 @@
+"""What would stop a sweep late, found out before it starts; each check names the key to change."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sweeps.space.space import SearchSpace
+from tokcls.data.corpus import Corpus
+from tokcls.data.tokenizer import TOKENIZER, read_tokenizing
+from tokcls.errors import BackboneError, ConfigError
+from tokcls.model.backbones import Backbone
+
+ANSWERS_WITHIN_S = 5.0
+PORTS = {"http": 80, "https": 443}
+
+
+def check_output(space: SearchSpace) -> None:
+    """Find out whether a folder can be made where `output.folder` says; leaves nothing there.
+
+    Raises ConfigError.
+    """
+    folder = Path(space.sweep.output.folder).expanduser().absolute()
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    try:
+        with tempfile.TemporaryDirectory(prefix=".writable-", dir=there):
+            return
+    except OSError as error:
+        message = f"{there} cannot be written to ({error.strerror}); name another folder"
+        raise ConfigError([space.places.problem(("output", "folder"), message)]) from error
+
+
+def check_tracking(space: SearchSpace, uri: str) -> None:
+    """Find out whether a tracking server listens at `uri`; databases and files are not looked at.
+
+    Raises ConfigError.
+    """
+    address = urlsplit(uri)
+    if address.scheme not in PORTS:
+        return
+    try:
+        place = (address.hostname or "", address.port or PORTS[address.scheme])
+        socket.create_connection(place, ANSWERS_WITHIN_S).close()
+    except (OSError, ValueError) as error:
+        message = (
+            f"MLflow at {uri} cannot be used: {error}; start it, or take MLFLOW_TRACKING_URI and "
+            "tracking.uri away to record in a file here"
+        )
+        raise ConfigError([space.places.problem(("tracking", "uri"), message)]) from error
+
+
+def check_gold(space: SearchSpace, corpus: Corpus) -> None:
+    """Refuse a corpus that nothing can be learned from or compared on; raises ConfigError."""
+    for name in ("train", "validation"):
+        if not any(sentence.spans for sentence in corpus.splits[name]):
+            message = (
+                f"the {name} split of {corpus.name} has {len(corpus.splits[name]):,} sentences and "
+                "not one entity; check which column holds the tags (data.columns)"
+            )
+            raise ConfigError([space.places.problem(("data", "source"), message)])
+
+
+def check_windows(space: SearchSpace, backbones: Iterable[Backbone]) -> None:
+    """Refuse windows that are longer than a backbone reads; raises ConfigError."""
+    for backbone in backbones:
+        try:
+            if (backbone.folder / TOKENIZER).is_file():
+                read_tokenizing(
+                    backbone.folder, name=backbone.name, max_length=space.data.max_length
+                )
+        except BackboneError as error:
+            asked_too_much = "data.max_length" in str(error)
+            key = ("data", "max_length") if asked_too_much else ("model", "backbone")
+            raise ConfigError([space.places.problem(key, str(error))]) from error
+
+
+def room_noted(space: SearchSpace, slots: int) -> list[str]:
+    """Say so if fewer trials run at once than the file asks for."""
+    wanted = space.sweep.resources.concurrent_trials
+    if wanted == "auto" or wanted <= slots:
+        return []
+    return [f"resources.concurrent_trials is {wanted}, but there is room for {slots}"]
