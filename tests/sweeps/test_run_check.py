@@ -89,7 +89,7 @@ def test_a_good_file_is_described_and_nothing_is_started(world: Path) -> None:
     assert "small: 2 trials, drawn by random, none stopped early" in done.out
     assert "searched  train.learning_rate: {loguniform: [0.01, 0.02]}" in done.out
     assert re.search(
-        r"^  train +60 sentences, .* spans \(LOC \d+, ORG \d+, PER \d+\)", done.out, re.M
+        r"^  train +60 sentences.* spans \(LOC \d+, ORG \d+, PER \d+\)", done.out, re.M
     )
     assert re.search(r"truncation there: 0, by windows: 0$", done.out, re.M)
     assert "1 slot of 1 worker" in done.out
@@ -121,7 +121,7 @@ def test_what_is_wrong_is_in_the_json_object_too(world: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "said"),
     [
-        ("valid.txt", None, ("corpus", "no file for the validation split")),
+        ("valid.txt", None, ("corpus", "no validation split; looked for")),
         ("valid.txt", "", ("corpus/valid.txt",)),
         ("valid.txt", "Ada B-PER\nsleeps X-PER\n\n", ("corpus/valid.txt:2", "X-PER")),
         ("train.txt", "Ada B-PER\nsleeps\n\n", ("corpus/train.txt:2",)),
@@ -270,7 +270,7 @@ def test_help_names_every_option(world: Path) -> None:
     done = command(world, "--help", limit=60)
     assert done.code == 0
     said = set(re.findall(r"--[a-z]+", done.out))
-    assert said == {"--check", "--resume", "--serve", "--keys", "--address", "--help"}
+    assert said == {"--check", "--json", "--resume", "--serve", "--keys", "--address", "--help"}
 
 
 def test_a_cluster_that_is_not_there_is_refused(world: Path) -> None:
