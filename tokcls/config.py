@@ -202,6 +202,9 @@ class TrainConfig(Section):
     tokens_per_batch: Annotated[int, Field(ge=16)] = Field(
         default=2048, description="padded sub-words of one step on one worker"
     )
+    accumulate: PositiveInt = Field(
+        default=1, description="batches whose gradients make one step of the optimizer"
+    )
     weight_decay: Annotated[float, Field(ge=0.0)] = Field(
         default=0.01, description="AdamW's weight decay"
     )

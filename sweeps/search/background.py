@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from sweeps.search.events import Listener, Trial
+from sweeps.search.events import Listener, Retry, Trial
 from sweeps.search.mailbox import Epoch
 
 
@@ -23,6 +23,9 @@ class InBackground:
 
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
         self._tell(self._listener.epoch, trial, epoch)
+
+    def retried(self, trial: Trial, retry: Retry) -> None:
+        self._tell(self._listener.retried, trial, retry)
 
     def ended(self, trial: Trial) -> None:
         self._tell(self._listener.ended, trial)

@@ -24,6 +24,14 @@ class State(StrEnum):
     FAILED = "failed"
 
 
+@dataclass(frozen=True)
+class Retry:
+    """A failure after which a trial goes on, with its batches cut into `division` parts."""
+
+    reason: str
+    division: int
+
+
 @dataclass
 class Trial:
     """One trial and all its epochs so far; `values` are what the searcher drew."""
@@ -38,10 +46,16 @@ class Trial:
     started_at: float = field(default_factory=time.time)
     ended_at: float | None = None
     run_id: str = ""
+    retries: list[Retry] = field(default_factory=list)
 
     @property
     def over(self) -> bool:
         return self.state is not State.RUNNING
+
+    @property
+    def division(self) -> int:
+        """Into how many parts its batches are cut, since larger ones did not fit into memory."""
+        return self.retries[-1].division if self.retries else 1
 
     @property
     def last(self) -> Epoch | None:
@@ -76,5 +90,7 @@ class Listener(Protocol):
     def started(self, trial: Trial) -> None: ...
 
     def epoch(self, trial: Trial, epoch: Epoch) -> None: ...
+
+    def retried(self, trial: Trial, retry: Retry) -> None: ...
 
     def ended(self, trial: Trial) -> None: ...

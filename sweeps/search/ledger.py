@@ -3,6 +3,7 @@
 {"event": "sweep", "version": 2, "name": ..., "space": ..., "corpus": ..., "run_id": ...}
 {"event": "started", "trial": "t001", "values": {...}, "config": {...}, "config_hash": ..., ...}
 {"event": "epoch", "trial": "t001", "number": 1, "metrics": {...}}
+{"event": "retried", "trial": "t001", "reason": ..., "batches_cut_into": 2}
 {"event": "ended", "trial": "t001", "state": "finished", "reason": ""}
 {"event": "done", "winner": "t001", "bundle": ...}
 {"event": "session", "space": ...}    a resume, maybe with another file: not done any more
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.errors import LedgerError
-from sweeps.search.events import State, Trial
+from sweeps.search.events import Retry, State, Trial
 from sweeps.search.mailbox import Epoch
 
 VERSION = 2
@@ -92,6 +93,11 @@ class Ledger:
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
         self.write("epoch", trial=trial.trial_id, number=epoch.number, metrics=epoch.metrics)
 
+    def retried(self, trial: Trial, retry: Retry) -> None:
+        self.write(
+            "retried", trial=trial.trial_id, reason=retry.reason, batches_cut_into=retry.division
+        )
+
     def ended(self, trial: Trial) -> None:
         self.write("ended", trial=trial.trial_id, state=trial.state.value, reason=trial.reason)
 
@@ -148,6 +154,8 @@ def _apply(event: dict[str, Any], trials: dict[str, Trial]) -> None:
     trial = trials[trial_id]
     if event["event"] == "epoch":
         trial.epochs.append(Epoch(event["number"], event["metrics"]))
+    elif event["event"] == "retried":
+        trial.retries.append(Retry(event["reason"], event["batches_cut_into"]))
     else:
         trial.state, trial.reason = State(event["state"]), event["reason"]
         trial.ended_at = event["time"]

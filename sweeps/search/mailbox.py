@@ -48,9 +48,10 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Failure:
-    """The trial cannot be trained; `reason` is one line for people."""
+    """The trial cannot be trained as it was; `reason` is one line for people."""
 
     reason: str
+    out_of_memory: bool = False
 
 
 Event = Epoch | Failure

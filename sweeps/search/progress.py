@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.console import duration
-from sweeps.search.events import State, Trial
+from sweeps.search.events import Retry, State, Trial
 from sweeps.search.mailbox import Epoch
 
 STYLES = {State.RUNNING: "cyan", State.FINISHED: "green", State.STOPPED: "dim", State.FAILED: "red"}
@@ -74,6 +74,10 @@ class Progress:
             f"{trial.trial_id} epoch {epoch.number}: f1 {metrics['val_f1']:.3f}, "
             f"train loss {metrics['train_loss']:.3f}, {metrics['words_per_second']:,.0f} words/s"
         )
+
+    def retried(self, trial: Trial, retry: Retry) -> None:
+        smaller = f", batches cut into {retry.division}" if retry.division > 1 else ""
+        self._line(f"{trial.trial_id} goes on after a failure{smaller}: {retry.reason}")
 
     def ended(self, trial: Trial) -> None:
         best = trial.best(self._metric)

@@ -14,7 +14,7 @@ from ray.tune.search import Searcher
 
 from sweeps.search.drawing import Drawing
 from sweeps.search.events import State, Trial
-from sweeps.search.slot import RESUMED_AT, TRIAL, VALUES
+from sweeps.search.slot import DIVISION, RESUMED_AT, TRIAL, VALUES
 from sweeps.search.study import Draw, Study
 from sweeps.space.space import SearchSpace
 
@@ -67,11 +67,12 @@ class SpaceSearcher(Searcher):
         self._live[trial_id] = self._study.ask(waiting.values)
         self._seen[trial_id] = self._scores(waiting)
         reported = waiting.last.number if waiting.last else 0
-        return self._trial(waiting.trial_id, dict(waiting.values), reported)
+        resumed = self._trial(waiting.trial_id, dict(waiting.values), reported)
+        return resumed | {DIVISION: waiting.division}
 
     @staticmethod
     def _trial(trial_id: str, values: dict[str, Any], reported: int) -> dict[str, Any]:
-        return {TRIAL: trial_id, VALUES: values, RESUMED_AT: reported}
+        return {TRIAL: trial_id, VALUES: values, RESUMED_AT: reported, DIVISION: 1}
 
     def _scores(self, trial: Trial) -> list[float]:
         return [epoch.metrics[self.metric] for epoch in trial.epochs]

@@ -21,13 +21,16 @@ from sweeps.search.mailbox import Assignment, Event, Failure, Verdict, start_mai
 from sweeps.search.resources import SlotPlan
 from sweeps.search.trial_folder import folder_of
 from sweeps.space.space import SearchSpace
+from tokcls.config import TrialConfig
 from tokcls.data.prepared import Prepared
 from tokcls.model.backbones import Backbone
 
-TRIAL, RESUMED_AT, VALUES = "trial", "resumed_at", "values"  # what the searcher gives Tune
+TRIAL, VALUES = "trial", "values"  # what the searcher gives Tune
+RESUMED_AT, DIVISION = "resumed_at", "division"  # and what it knows of an interrupted trial
 METRICS = "metrics"  # where a result keeps all that the workers measured
 RESTARTS = 3  # of one worker group by Ray Train, before the slot builds another
-ATTEMPTS = 1  # of a trial in such another group, before it counts as failed
+ATTEMPTS = 1  # of a trial in such another group, before it has failed
+SMALLEST_BATCH = 16
 POLL_SECONDS = 1.0
 
 
@@ -43,7 +46,7 @@ class Materials:
 
     def assignment(self, config: dict[str, Any]) -> Assignment:
         """Turn what the searcher drew into what the workers need."""
-        trial = self.space.trial(config[VALUES])
+        trial = in_parts(self.space.trial(config[VALUES]), config[DIVISION])
         backbone = self.backbones[trial.model.backbone]
         return Assignment(
             trial_id=config[TRIAL],
@@ -55,10 +58,20 @@ class Materials:
         )
 
 
+def in_parts(trial: TrialConfig, division: int) -> TrialConfig:
+    """Cut batches into parts; as many more make one step, so that the model learns as before."""
+    train = trial.train
+    smaller = {
+        "tokens_per_batch": max(SMALLEST_BATCH, train.tokens_per_batch // division),
+        "accumulate": train.accumulate * division,
+    }
+    return trial.model_copy(update={"train": train.model_copy(update=smaller)})
+
+
 def assignment_of(materials: Materials, trial: Trial) -> Assignment:
     """What a trial that is over was given."""
     values = dict(trial.values)
-    return materials.assignment({TRIAL: trial.trial_id, VALUES: values, RESUMED_AT: 0})
+    return materials.assignment({TRIAL: trial.trial_id, VALUES: values, RESUMED_AT: 0, DIVISION: 1})
 
 
 class Slot(tune.Trainable):
@@ -72,6 +85,7 @@ class Slot(tune.Trainable):
         self._epoch: int | None = None
         self._reported: int = config[RESUMED_AT]
         self._attempts = 0
+        self._retries = materials.space.sweep.search.retries
         self._start_group()
 
     def _start_group(self) -> None:
@@ -131,15 +145,20 @@ class Slot(tune.Trainable):
             if not self._group.is_alive():
                 self._attempts += 1
                 if self._attempts > ATTEMPTS:
-                    reason = str(self._error).strip().splitlines() if self._error else []
-                    return Failure(f"worker group ended: {(reason or ['no reason given'])[-1]}")
+                    return self._ended()
                 self._assign()
                 reference = self._mailbox.next_event.remote()
+
+    def _ended(self) -> Failure:
+        lines = str(self._error).strip().splitlines() if self._error else []
+        reason = f"worker group ended: {(lines or ['no reason given'])[-1]}"
+        # Ray kills a worker when the node's memory runs out, and says so.
+        return Failure(reason, out_of_memory="OutOfMemory" in str(self._error))
 
     def _result(self, event: Event) -> dict[str, Any]:
         if isinstance(event, Failure):
             self._epoch = None
-            return {"failed": event.reason, "done": True}
+            return self._retry(event) or {"failed": event.reason, "done": True}
         space = self._materials.space
         metric = space.sweep.search.metric
         self._epoch = self._reported = event.number
@@ -153,6 +172,15 @@ class Slot(tune.Trainable):
             "done": final,
         }
 
+    def _retry(self, failure: Failure) -> dict[str, Any] | None:
+        """Let the next step give the trial to the workers again; None: it has had its chances."""
+        if not self._retries:
+            return None
+        self._retries -= 1
+        if failure.out_of_memory:
+            self._trial = self._trial | {DIVISION: 2 * self._trial[DIVISION]}
+        return {"retried": failure.reason, DIVISION: self._trial[DIVISION], "done": False}
+
     def _epochs(self) -> int:
         return self._materials.space.trial(self._trial[VALUES]).train.epochs
 
@@ -164,6 +192,7 @@ class Slot(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._end_trial()
         self._trial, self._reported = new_config, new_config[RESUMED_AT]
+        self._retries = self._materials.space.sweep.search.retries
         return True
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from sweeps.search.events import Trial, standing
+from sweeps.search.events import Retry, Trial, standing
 from sweeps.search.mailbox import Epoch
 from sweeps.search.trial_folder import TrialFolder, folder_of
 from sweeps.space.sizes import shown_bytes
@@ -43,6 +43,9 @@ class Tidy:
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
         if self._budget is not None:
             self._tidy()
+
+    def retried(self, trial: Trial, retry: Retry) -> None:
+        """A trial that goes on needs all it has."""
 
     def ended(self, trial: Trial) -> None:
         self._folder(trial).drop_state()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sweeps.errors import RegistryError
-from sweeps.search.events import State, Trial
+from sweeps.search.events import Retry, State, Trial
 from sweeps.search.mailbox import Epoch
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -110,6 +110,13 @@ class Tracker:
 
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
         self._log(trial.run_id, metrics=epoch.metrics, step=epoch.number)
+
+    def retried(self, trial: Trial, retry: Retry) -> None:
+        self.tag(
+            trial.run_id,
+            {"retries": str(len(trial.retries)), "retried": retry.reason}
+            | ({"batches_cut_into": str(retry.division)} if retry.division > 1 else {}),
+        )
 
     def ended(self, trial: Trial) -> None:
         best = trial.best("val_f1")

@@ -10,11 +10,11 @@ from typing import Any
 
 from ray import tune
 
-from sweeps.search.events import Listener, State, Trial
+from sweeps.search.events import Listener, Retry, State, Trial
 from sweeps.search.mailbox import Epoch
 from sweeps.search.scheduler import build_scheduler
 from sweeps.search.searcher import SpaceSearcher, state_of
-from sweeps.search.slot import METRICS, TRIAL, VALUES, Materials, Slot
+from sweeps.search.slot import DIVISION, METRICS, TRIAL, VALUES, Materials, Slot
 from sweeps.space.space import SearchSpace
 
 SLOT_RESOURCE = "node:__internal_head__"  # slots only steer: they sit on the head and take no CPU
@@ -61,6 +61,8 @@ class Telling(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
     ) -> None:
         ours = self.trials[trial.config[TRIAL]]
+        if "retried" in result:
+            self._retried(ours, Retry(result["retried"], result[DIVISION]))
         number = result.get("epoch")
         if number is None or (ours.last and number <= ours.last.number):
             return
@@ -68,6 +70,15 @@ class Telling(tune.Callback):
         ours.epochs.append(epoch)
         for listener in self._listeners:
             listener.epoch(ours, epoch)
+
+    def _retried(self, trial: Trial, retry: Retry) -> None:
+        trial.retries.append(retry)
+        for listener in self._listeners:
+            listener.retried(trial, retry)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        ours = self.trials.get(trial.config[TRIAL]) or self._start(trial)
+        self._retried(ours, Retry("the slot's process was lost", ours.division))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         ours = self.trials[trial.config[TRIAL]]
@@ -119,6 +130,7 @@ def search(
             name="tune",
             storage_path=str(materials.folder / "ray"),
             callbacks=[telling],
+            failure_config=tune.FailureConfig(max_failures=space.sweep.search.retries),
             verbose=0,
         ),
     )

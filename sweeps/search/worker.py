@@ -56,7 +56,8 @@ def work(loop: dict[str, Any]) -> None:
             return
         except Exception as error:
             if not _lost_another(error):
-                ray.get(mailbox.post.remote(after, Failure(_one_line(error))))
+                failure = Failure(_one_line(error), _is_out_of_memory(error))
+                ray.get(mailbox.post.remote(after, failure))
             raise  # Ray Train replaces the group: what a failed trial left in memory goes with it
         gc.collect()
 
@@ -110,6 +111,7 @@ def _trainer(config: Any, callback: pl.Callback) -> pl.Trainer:
             strategy=ray_lightning.RayDDPStrategy(gradient_as_bucket_view=True),  # type: ignore[no-untyped-call]
             plugins=[ray_lightning.RayLightningEnvironment()],  # type: ignore[no-untyped-call]
             callbacks=[callback],
+            accumulate_grad_batches=config.train.accumulate,
             num_sanity_val_steps=0,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -145,7 +147,7 @@ class EpochEnd(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         number = trainer.current_epoch + 1
-        metrics = self._metrics(trainer, module)
+        metrics = self._metrics(number, module)
         if number > self.reported:  # else it was told before a restart
             if trainer.is_global_zero:
                 self._keep_best(number, metrics, module)
@@ -173,17 +175,18 @@ class EpochEnd(pl.Callback):
         else:
             trainer.save_checkpoint(self.folder.state)
 
-    def _metrics(self, trainer: pl.Trainer, module: TokenClassifier) -> dict[str, float]:
+    def _metrics(self, number: int, module: TokenClassifier) -> dict[str, float]:
         assert module.evaluation is not None
         metrics = module.evaluation.metrics("val") | {"train_loss": module.train_loss()}
         if not all(math.isfinite(value) for value in metrics.values()):
             raise FloatingPointError(
-                f"epoch {trainer.current_epoch + 1}: train_loss {metrics['train_loss']}, "
+                f"epoch {number}: train_loss {metrics['train_loss']}, "
                 f"val_loss {metrics['val_loss']}: not a finite number; try a lower learning rate"
             )
         seconds = self.last_training_step_at - self.epoch_began
         words = sum(module.data.splits["train"].lengths)
         metrics |= {
+            "train_tokens": float(number * module.train_tokens),
             "train_seconds": seconds,
             "words_per_second": words / max(seconds, 1e-9),
             "peak_memory_mb": _peak_memory() / MEGABYTE,
@@ -215,6 +218,12 @@ def _lost_another(error: Exception) -> bool:
     """
     by_gloo = type(error) is RuntimeError and "gloo/transport" in str(error)
     return by_gloo or isinstance(error, torch.distributed.DistError)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def _one_line(error: BaseException) -> str:

@@ -63,6 +63,11 @@ class SearchConfig(Section):
         description="what asha's rungs count; tokens and seconds of training compare a trial with "
         "others of its backbone first",
     )
+    retries: Annotated[int, Field(ge=0)] = Field(
+        default=1,
+        description="times that a trial which fails goes on from its last state; one that ran out "
+        "of memory with half of `train.tokens_per_batch` and twice `train.accumulate`",
+    )
     grace: PositiveInt = Field(
         default=1, description="epochs that every trial gets before asha may stop it"
     )

@@ -91,6 +91,11 @@ class TokenClassifier(pl.LightningModule):
     def _learned(self, split: PreparedSplit, sentence: int) -> tuple[Span, ...]:
         return self.plan.learned.apply(split.gold_parts(sentence))
 
+    @property
+    def train_tokens(self) -> int:
+        """Sub-words that one pass over the train split reads, special ids included, no padding."""
+        return int(self._padded_lengths(self.data.splits["train"]).sum())
+
     def _training_rows(self, split: PreparedSplit, epoch: int) -> list[NDArray[np.int64]]:
         return token_batches(
             self._padded_lengths(split),

@@ -12,7 +12,7 @@ import ray
 from ray.util import placement_group_table
 
 from sweeps.preflight import preflight
-from sweeps.search.events import Trial
+from sweeps.search.events import Retry, Trial
 from sweeps.search.mailbox import Epoch
 from sweeps.search.resources import plan_slots
 from sweeps.search.share import share
@@ -69,6 +69,9 @@ class Told:
 
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
         self.events.append(("epoch", trial.trial_id, epoch.number))
+
+    def retried(self, trial: Trial, retry: Retry) -> None:
+        self.events.append(("retried", trial.trial_id, retry.division))
 
     def ended(self, trial: Trial) -> None:
         self.events.append(("ended", trial.trial_id, 0))

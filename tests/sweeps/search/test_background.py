@@ -8,7 +8,7 @@ import time
 import pytest
 
 from sweeps.search.background import InBackground
-from sweeps.search.events import Trial
+from sweeps.search.events import Retry, Trial
 from sweeps.search.mailbox import Epoch
 from tests.sweeps.search.made_trials import make_trial
 
@@ -26,6 +26,9 @@ class Slow:
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
         self.heard.append(f"epoch {epoch.number}")
 
+    def retried(self, trial: Trial, retry: Retry) -> None:
+        self.heard.append(f"retried {retry.division}")
+
     def ended(self, trial: Trial) -> None:
         self.heard.append(f"ended {trial.trial_id}")
         if self.error:
@@ -37,6 +40,7 @@ def tell(background: InBackground) -> None:
     background.started(trial)
     for epoch in trial.epochs:
         background.epoch(trial, epoch)
+    background.retried(trial, Retry("out of memory", 2))
     background.ended(trial)
 
 
@@ -49,7 +53,7 @@ def test_a_slow_listener_keeps_nobody_waiting_and_hears_all_in_order() -> None:
     assert slow.heard == []
     slow.go.set()
     background.flush()
-    assert slow.heard == ["started t001", "epoch 1", "epoch 2", "ended t001"]
+    assert slow.heard == ["started t001", "epoch 1", "epoch 2", "retried 2", "ended t001"]
 
 
 def test_an_error_of_the_listener_comes_out_when_it_is_waited_for() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.errors import LedgerError
-from sweeps.search.events import State, Trial
+from sweeps.search.events import Retry, State, Trial
 from sweeps.search.ledger import NAME, VERSION, History, Ledger, read_ledger
 from sweeps.search.mailbox import Epoch
 from tests.sweeps.search.made_trials import make_trial
@@ -50,6 +50,18 @@ def test_a_history_is_what_was_recorded(tmp_path: Path) -> None:
     assert all((t.ended_at is not None) == t.over for t in history.trials)
     assert (history.run_id, history.header["space_hash"], history.done) == ("run-1", "abc", False)
     assert history.folder == tmp_path
+
+
+def test_what_a_trial_was_retried_for_is_remembered(tmp_path: Path) -> None:
+    trial = make_trial("t001", [0.1])
+    record(tmp_path, trial)
+    ledger = Ledger(tmp_path)
+    ledger.retried(trial, Retry("RuntimeError: can't allocate memory", 2))
+    ledger.retried(trial, Retry("the slot's process was lost", 2))
+    (again,) = read_ledger(tmp_path).trials
+    assert [retry.division for retry in again.retries] == [2, 2]
+    assert again.retries[0].reason == "RuntimeError: can't allocate memory"
+    assert (again.division, again.over, trial.division) == (2, False, 1)
 
 
 def test_a_sweep_that_is_done_says_so(tmp_path: Path) -> None:

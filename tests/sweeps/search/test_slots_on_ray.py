@@ -21,7 +21,7 @@ from ray.util import placement_group, remove_placement_group
 from ray.util.state import list_actors
 from safetensors.torch import load_file
 
-from sweeps.search.events import State, Trial
+from sweeps.search.events import Retry, State, Trial
 from sweeps.search.mailbox import Epoch
 from sweeps.search.slot import assignment_of
 from tests.sweeps.search.slots_processes import documented_sweep, record_training
@@ -72,6 +72,9 @@ class Killer:
             self.kill()
         elif trial.trial_id == "t002":
             threading.Timer(0.05, self.kill).start()
+
+    def retried(self, trial: Trial, retry: Retry) -> None:
+        """A kill is no failure of the trial."""
 
     def ended(self, trial: Trial) -> None:
         """Nothing to kill any more."""
@@ -127,6 +130,7 @@ def test_a_trial_that_raises_fails_alone(stopped_early: Ran) -> None:
     failed = [trial for trial in stopped_early.trials if trial.state is State.FAILED]
     assert [trial.values["train.learning_rate"] for trial in failed] == [float(TOO_HIGH)]
     assert "not a finite number" in failed[0].reason
+    assert [retry.reason for retry in failed[0].retries] == [failed[0].reason]
     others = [trial for trial in stopped_early.trials if trial not in failed]
     assert {trial.state for trial in others} == {State.FINISHED, State.STOPPED}
     assert sum(trial.state is State.STOPPED for trial in others) >= 3
