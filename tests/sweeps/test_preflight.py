@@ -236,11 +236,17 @@ def test_stand_ins_are_used_and_said_when_the_hub_cannot_be_reached(
 @pytest.mark.usefixtures("no_hub")
 def test_without_stand_ins_an_unreachable_hub_is_an_error_at_the_key(load: Load) -> None:
     said = problem_of(load(backbone="org/some-model"))
-    assert said.startswith("s.yaml:4: model.backbone: the Hub cannot be reached")
+    assert said.startswith("s.yaml:4: model.backbone: there is no folder 'org/some-model' here, ")
+    assert "the Hub cannot be reached" in said
     assert "model.offline" in said
     said = problem_of(load(source="org/some-corpus"))
-    assert said.startswith("s.yaml:2: data.source: the Hub cannot be reached")
+    assert said.startswith("s.yaml:2: data.source: there is no folder 'org/some-corpus' here, ")
     assert "data.offline" in said
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_a_short_name_that_is_mistyped_is_not_blamed_on_the_network_alone(load: Load) -> None:
+    assert "(did you mean minilm-l6?)" in problem_of(load(backbone="minilm-l7"))
 
 
 def test_a_hub_id_is_fetched_at_the_commit_that_was_looked_up(
@@ -255,7 +261,7 @@ def test_a_hub_id_is_fetched_at_the_commit_that_was_looked_up(
     def find(name: str, *, revision: str | None, cached: bool) -> SimpleNamespace:
         assert not cached
         asked.append((name, revision))
-        return SimpleNamespace(folder=bert)
+        return SimpleNamespace(name=name, folder=bert)
 
     monkeypatch.setattr(preflight_module, "find_backbone", find)
     preflight(load(backbone="org/m"))

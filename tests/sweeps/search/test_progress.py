@@ -68,6 +68,7 @@ def test_a_file_gets_one_plain_line_an_event(clock: Clock) -> None:
         clock.now += 60
         end(progress, trial)
     assert lines(progress) == [
+        "waiting for 1 slot to start (15 to 40 s) ...",
         "t001 started: learning_rate=0.000123",
         "t001 epoch 1: f1 0.500, train loss 0.250, 1,234 words/s",
         "t001 finished, best f1 0.500; 1 of 4 trials over, 0 running, 3 waiting, "
@@ -180,7 +181,7 @@ def test_the_table_shows_the_newest_trials_of_many() -> None:
 
 
 def test_an_empty_table_says_what_is_waited_for() -> None:
-    assert "waiting for 2 slot(s) to start" in rendered(plain(slots=2))
+    assert "waiting for 2 slots to start" in rendered(plain(slots=2))
 
 
 @pytest.mark.parametrize("reason", ["KeyError: '[/INST]'", "ValueError: tag [bold]B-PER[red]"])
