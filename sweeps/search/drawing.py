@@ -7,6 +7,7 @@ at random; where none is left, the sweep ends with the trials there are.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
 from collections import deque
@@ -33,7 +34,8 @@ class Drawing:
         self._seed = space.seed + len(past)
         self._known = {space.trial(trial.values).config_hash for trial in past}
         self._points = deque(untried(space.points, past))
-        self._others = self._grid() if space.sweep.search.algorithm == "grid" else None
+        self._grid = space.sweep.search.algorithm == "grid"
+        self._passed = 0  # of the grid; not an iterator, since Tune pickles its searcher
 
     def next(self) -> Draw | None:
         """Draw a configuration that was not run before; None if there is none left."""
@@ -43,11 +45,11 @@ class Drawing:
             if (draw := self._new(point, tries)) is not None:
                 return draw
             logger.warning("the point %s is not run: it was run before, or cannot be", point)
-        if self._others is None:
-            if (draw := self._new({}, REDRAWS)) is not None:
-                return draw
-            return self._first(self._left_over())
-        return self._first(self._others)
+        if self._grid:
+            return self._first(self._rest_of_the_grid())
+        if (draw := self._new({}, REDRAWS)) is not None:
+            return draw
+        return self._first(self._left_over())
 
     def _new(self, values: Mapping[str, Any], tries: int) -> Draw | None:
         """Draw up to `tries` times, until it is something new."""
@@ -74,8 +76,10 @@ class Drawing:
                 return self._new(values, 1)
         return None
 
-    def _grid(self) -> Iterator[dict[str, Any]]:
-        return product(self._space.parameters)
+    def _rest_of_the_grid(self) -> Iterator[dict[str, Any]]:
+        for values in itertools.islice(product(self._space.parameters), self._passed, None):
+            self._passed += 1
+            yield values
 
     def _left_over(self) -> Iterator[dict[str, Any]]:
         """Give all configurations in random order, or as many random ones as it takes."""

@@ -11,6 +11,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState
+from ray import cloudpickle
 from ray.tune.search import Searcher
 
 from sweeps.search.events import State, Trial
@@ -102,6 +103,16 @@ def test_a_grid_runs_every_combination_once_and_is_finished(tmp_path: Path) -> N
     drawn = values_of(play(SpaceSearcher(space, at_once=1)))
     made = {space.trial(values).config_hash for values in drawn}
     assert len(drawn) == len(made) == 12
+
+
+@pytest.mark.parametrize("algorithm", ["random", "tpe", "grid"])
+def test_a_searcher_can_be_pickled_at_any_time_as_tune_does(tmp_path: Path, algorithm: str) -> None:
+    choices = ("train.epochs={choice: [1, 2]}", "labels.scheme={choice: [IO, IOB2, BIOES]}")
+    discrete = ("train.learning_rate=1e-4", f"search.algorithm={algorithm}", *choices)
+    searcher = SpaceSearcher(make_space(tmp_path, *discrete), at_once=9)
+    for number in range(3):
+        cloudpickle.dumps(searcher)
+        searcher.suggest(f"tune-{number}")
 
 
 def test_a_space_without_parameters_is_one_trial(tmp_path: Path) -> None:
