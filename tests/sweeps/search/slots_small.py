@@ -28,7 +28,7 @@ name: small
 data: {{source: {corpus}, max_length: 16, stride: 4}}
 model: {{backbone: {backbone}, dropout: 0.0}}
 train: {{learning_rate: 0.01, epochs: 3, tokens_per_batch: 128, precision: fp32}}
-search: {{algorithm: grid, scheduler: none}}
+search: {{algorithm: grid, scheduler: none, retries: 0}}
 resources: {{cpus_per_worker: 1.0, concurrent_trials: 1}}
 """
 SPLITS = {"train": (0, 60), "valid": (60, 90), "test": (90, 100)}

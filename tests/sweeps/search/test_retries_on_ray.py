@@ -88,6 +88,7 @@ def test_out_of_memory_is_tried_again_with_half_the_batch(small: Small) -> None:
             "memory",
             "train.tokens_per_batch={choice: [16384, 10000000]}",
             "train.epochs=1",
+            "search.retries=1",
             listeners=[Once(("t002", 0), leave_little_memory)],
         )
     finally:
@@ -105,12 +106,12 @@ def test_out_of_memory_is_tried_again_with_half_the_batch(small: Small) -> None:
 def test_a_trial_that_raises_again_is_recorded_as_failed(small: Small) -> None:
     rates = "train.learning_rate={choice: [1e30, 0.01]}"
     ran = small.run("raises", rates, "search.retries=2", "train.epochs=2")
-    by_rate = {trial.values["train.learning_rate"]: trial for trial in ran.trials}
-    failed = by_rate["1e+30"]
+    by_rate = {float(trial.values["train.learning_rate"]): trial for trial in ran.trials}
+    failed = by_rate[1e30]
     assert failed.state is State.FAILED
     assert "not a finite number" in failed.reason
     assert [retry.division for retry in failed.retries] == [1, 1]
-    assert by_rate["0.01"].state is State.FINISHED
+    assert by_rate[0.01].state is State.FINISHED
     assert ran.held == {}
 
 
@@ -118,7 +119,8 @@ def test_a_trial_that_raises_again_is_recorded_as_failed(small: Small) -> None:
 def test_a_slot_or_a_controller_that_is_killed_costs_no_trial(small: Small, name: str) -> None:
     killer = Once(("t001", 2), kill(name))
     rates = "train.learning_rate={choice: [0.01, 0.005]}"
-    ran = small.run(f"killed-{name}", rates, "train.epochs=4", listeners=[killer])
+    given = (rates, "train.epochs=4", "search.retries=1")
+    ran = small.run(f"killed-{name}", *given, listeners=[killer])
     assert killer.done == ["t001"]
     for trial in ran.trials:
         assert (trial.state, trial.reason) == (State.FINISHED, "")

@@ -130,7 +130,6 @@ def test_a_trial_that_raises_fails_alone(stopped_early: Ran) -> None:
     failed = [trial for trial in stopped_early.trials if trial.state is State.FAILED]
     assert [trial.values["train.learning_rate"] for trial in failed] == [float(TOO_HIGH)]
     assert "not a finite number" in failed[0].reason
-    assert [retry.reason for retry in failed[0].retries] == [failed[0].reason]
     others = [trial for trial in stopped_early.trials if trial not in failed]
     assert {trial.state for trial in others} == {State.FINISHED, State.STOPPED}
     assert sum(trial.state is State.STOPPED for trial in others) >= 3
