@@ -70,7 +70,7 @@ def run_sweep(
     address = cluster_address(address)
     with stages("looking up backbones and corpus"):
         ready = preflight(space, local=address is None)
-    stages.notes(ready.space.notes)
+    stages.notes((*ready.space.notes, *ready.corpus.remarks))
     top = Path(space.sweep.output.folder).expanduser().resolve() / space.name
     history = None
     if resume:
@@ -196,7 +196,12 @@ def _conclude(running: _Running, trials: Sequence[Trial]) -> Outcome:
 
 def _bundle(running: _Running, winner: Trial) -> Finished:
     ready, assignment = running.ready, assignment_of(running.materials, winner)
-    receipt = {"sweep": ready.space.name, "source": ready.corpus.name, "offline": ready.offline}
+    receipt = {
+        "sweep": ready.space.name,
+        "source": ready.corpus.name,
+        "remarks": ready.corpus.remarks,
+        "offline": ready.offline,
+    }
     with running.stages(f"bundling {winner.trial_id}: scoring test once, exporting, checking"):
         bundle: Finished = result_of(
             partial(finish, folder=running.folder / "bundle", receipt=receipt),
@@ -246,5 +251,5 @@ def _tags(ready: Ready, folder: Path) -> dict[str, str]:
         "space_hash": ready.space.space_hash,
         "data_hash": ready.corpus.fingerprint,
         "offline": str(ready.offline).lower(),
-        "notes": "\n".join(ready.space.notes),
+        "notes": "\n".join((*ready.space.notes, *ready.corpus.remarks)),
     }
