@@ -10,6 +10,8 @@ import logging
 import shlex
 import signal
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, TextIO
 
 import typer
@@ -20,7 +22,7 @@ from sweeps.errors import NothingFinished, SweepError
 from sweeps.space.keys import keys_text
 from sweeps.space.space import SearchSpace, load_space
 from sweeps.stop import GONE_WITHIN_S, adopt_orphans, end_children, told_of_interrupt
-from tokcls.errors import TokclsError
+from tokcls.errors import ProblemsError, TokclsError
 
 DONE, NOTHING, WRONG, INTERRUPTED = 0, 1, 2, 130
 
@@ -63,33 +65,41 @@ def main(
     terminal = Terminal()
     stages = Stages(Console(file=terminal.err))
     logging.getLogger("sweeps").addHandler(logging.StreamHandler(terminal.err))
-    try:
-        if keys:
+    if check and resume:
+        raise typer.BadParameter("--check starts nothing, so there is nothing to --resume")
+    if as_json and not check:
+        raise typer.BadParameter("--json goes with --check")
+    if file is None and not keys:
+        raise typer.BadParameter("name a search space, e.g. search_spaces/quickstart.yaml")
+    with _exit_codes(stages, terminal, as_json=as_json):
+        if file is None or keys:
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # the reader may be `head`
             print(keys_text(file), file=terminal.out)
             return
-        if check and resume:
-            raise typer.BadParameter("--check starts nothing, so there is nothing to --resume")
-        if as_json and not check:
-            raise typer.BadParameter("--json goes with --check")
-        if file is None:
-            raise typer.BadParameter("name a search space, e.g. search_spaces/quickstart.yaml")
         stages.say(f"reading {file}")
         space = load_space(file, overrides or ())
         if check:
             _check(space, stages, terminal.out, address, as_json=as_json)
-            return
-        _run(space, stages, terminal, resume=resume, serve=serve, address=address)
+        else:
+            _run(space, stages, terminal, resume=resume, serve=serve, address=address)
+
+
+@contextmanager
+def _exit_codes(stages: Stages, terminal: Terminal, *, as_json: bool) -> Iterator[None]:
+    """Say what went wrong, and give the exit code that stands for it."""
+    try:
+        yield
     except KeyboardInterrupt:
         end_children(within=GONE_WITHIN_S)  # Ray may have been half started
         stages.say("interrupted")
         raise typer.Exit(INTERRUPTED) from None
     except TokclsError as error:
         if as_json:
-            print(json.dumps({"problems": str(error).splitlines()}), file=terminal.out)
+            problems = error.problems if isinstance(error, ProblemsError) else [error]
+            print(json.dumps({"problems": [str(each) for each in problems]}), file=terminal.out)
         stages.say(f"error: {error}" if len(str(error).splitlines()) == 1 else f"{error}")
-        raise typer.Exit(_exit_code(error)) from None
-    except (typer.Exit, typer.BadParameter):
+        raise typer.Exit(NOTHING if isinstance(error, NothingFinished) else WRONG) from None
+    except typer.Exit:
         raise
     except Exception:
         traceback.print_exc(file=terminal.err)  # stderr itself may be a log by now
@@ -110,7 +120,7 @@ def _check(
         ready = preflight(space, local=local)
     folders = {name: backbone.folder for name, backbone in ready.backbones.items()}
     with stages("cutting the corpus into windows"):
-        found = profile(ready.corpus, folders, ready.space.data, ready.space.schemes)
+        found = profile(ready.corpus, folders, ready.space.data, ready.space.label_choices)
     if as_json:
         print(json.dumps(found.to_json() | {"problems": []}), file=out)
         return
@@ -173,10 +183,6 @@ def _again(space: SearchSpace, address: str | None, *, serve: bool) -> str:
     parts += ["--address", address] if address else []
     parts += ["--serve"] if serve else []
     return " ".join(shlex.quote(part) for part in parts)
-
-
-def _exit_code(error: TokclsError) -> int:
-    return NOTHING if isinstance(error, NothingFinished) else WRONG
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def run_sweep(
     address = cluster_address(address)
     with stages("looking up backbones and corpus"):
         ready = preflight(space, local=address is None)
-    stages.notes(ready.space.notes)
+    stages.notes((*ready.space.notes, *ready.corpus.remarks))
     top = Path(space.sweep.output.folder).expanduser().resolve() / space.name
     folder = newest_run(top) if resume else top / time.strftime("%Y-%m-%dT%H-%M-%S")
     with held(folder):
@@ -228,7 +228,12 @@ def _conclude(running: _Running, trials: Sequence[Trial]) -> Outcome:
 
 def _bundle(running: _Running, winner: Trial) -> Finished:
     ready, assignment = running.ready, assignment_of(running.materials, winner)
-    receipt = {"sweep": ready.space.name, "source": ready.corpus.name, "offline": ready.offline}
+    receipt = {
+        "sweep": ready.space.name,
+        "source": ready.corpus.name,
+        "remarks": ready.corpus.remarks,
+        "offline": ready.offline,
+    }
     with running.stages(f"bundling {winner.trial_id}: scoring test once, exporting, checking"):
         bundle: Finished = result_of(
             partial(finish, folder=running.folder / "bundle", receipt=receipt),
@@ -278,5 +283,5 @@ def _tags(ready: Ready, folder: Path) -> dict[str, str]:
         "space_hash": ready.space.space_hash,
         "data_hash": ready.corpus.fingerprint,
         "offline": str(ready.offline).lower(),
-        "notes": "\n".join(ready.space.notes),
+        "notes": "\n".join((*ready.space.notes, *ready.corpus.remarks)),
     }

@@ -159,7 +159,7 @@ def _receipt(assignment: Assignment, data: Prepared, epoch: int) -> dict[str, An
             name: sum(len(plan.scored.apply(spans)) for spans in split.gold)
             for name, split in data.splits.items()
         },
-        "dropped_spans": {name: plan.dropped(split.gold) for name, split in data.splits.items()},
+        "dropped_spans": {name: plan.dropped(split.in_file) for name, split in data.splits.items()},
         "data_hash": data.fingerprint,
         "backbone": assignment.backbone.name,
         "trial": assignment.trial_id,

@@ -22,7 +22,7 @@ from sweeps.space.problems import Places, get, translate
 from sweeps.space.verbs import Choice, Verb
 from sweeps.space.yaml_nodes import KeyPath, dotted
 from sweeps.space.yaml_text import block, inline, shown
-from tokcls.config import DataConfig, TrialConfig, config_hash
+from tokcls.config import DataConfig, LabelsConfig, TrialConfig, config_hash
 from tokcls.errors import ConfigError, Problem
 
 _BACKBONE: KeyPath = ("model", "backbone")
@@ -66,10 +66,16 @@ class SearchSpace:
         return _values(get(self.document, _OFFLINE))
 
     @property
-    def schemes(self) -> tuple[str, ...]:
-        """Every scheme that a trial may learn."""
-        verb = self.parameters.get("labels.scheme")
-        return _values(verb) if verb else (self._corner().labels.scheme,)
+    def label_choices(self) -> list[LabelsConfig]:
+        """Every scheme with every map of types that a trial may learn."""
+        fixed = self._corner().labels
+        searched = (self.parameters.get(f"labels.{key}") for key in ("scheme", "types"))
+        schemes, types = (_values(verb) if isinstance(verb, Choice) else () for verb in searched)
+        return [
+            fixed.model_copy(update={"scheme": scheme, "types": targets})
+            for scheme in schemes or (fixed.scheme,)
+            for targets in types or (fixed.types,)
+        ]
 
     @property
     def type_maps(self) -> Mapping[KeyPath, tuple[Mapping[str, str | None], ...]]:

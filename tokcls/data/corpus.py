@@ -52,11 +52,30 @@ class Corpus:
         return tuple(sorted({span.type for sentence in everything for span in sentence.spans}))
 
     @cached_property
+    def not_in_train(self) -> tuple[str, ...]:
+        """Types that only validation or test have: nothing can learn them."""
+        learned = {span.type for sentence in self.train for span in sentence.spans}
+        return tuple(type_ for type_ in self.types if type_ not in learned)
+
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """What was read otherwise than it stands there, and what cannot be learned."""
+        told = list(self.notes)
+        for split, found in self.schemes.items():
+            if found.violations:
+                told.append(f"{split}: {found.violations:,} tags break {found.scheme}")
+        if self.not_in_train:
+            names = ", ".join(self.not_in_train)
+            told.append(f"not in train: {names}; nothing can learn it, so it is scored as missed")
+        return tuple(told)
+
+    @cached_property
     def fingerprint(self) -> str:
-        """Sixteen hex digits that are equal exactly when words and gold spans are."""
+        """Sixteen hex digits, equal exactly when words, gold spans and documents are."""
         digest = hashlib.sha256()
         for name, sentences in self.splits.items():
             digest.update(f"{name}\n".encode())
             for sentence in sentences:
-                digest.update(json.dumps([sentence.words, sentence.spans]).encode() + b"\n")
+                held = [sentence.words, sentence.spans, sentence.document]
+                digest.update(json.dumps(held).encode() + b"\n")
         return digest.hexdigest()[:16]

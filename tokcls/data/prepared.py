@@ -5,6 +5,7 @@ Flat arrays, so that an object store can hand them to many processes without a c
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
@@ -29,7 +30,8 @@ class PreparedSplit:
     the context was. `word` is the word in its sentence that each part belongs to, int32[parts], all
     sentences end to end; `offsets`, int64[S + 1], says where each sentence begins in it; `lengths`
     are words per sentence. `unseen` (one a gold span, end to end) tells the spans whose very words,
-    case included, no gold span of the train split has, of whatever type.
+    case included, no gold span of the train split has, of whatever type. `in_file` counts the gold
+    spans of each type as they were read, so that what is scored can be held against it.
     """
 
     encoded: Encoded
@@ -40,6 +42,7 @@ class PreparedSplit:
     offsets: Longs
     lengths: tuple[int, ...]
     unseen: npt.NDArray[np.bool_]
+    in_file: Mapping[str, int]
 
     def word_of(self, sentence: int) -> Ints:
         """The words of one sentence's parts."""
@@ -122,5 +125,6 @@ def _prepare_split(
         word=np.concatenate([np.empty(0, np.int32), *(each.word for each in parts)]),
         offsets=np.cumsum([0, *(len(each.word) for each in parts)], dtype=np.int64),
         lengths=tuple(len(sentence.words) for sentence in sentences),
+        in_file=Counter(span.type for sentence in sentences for span in sentence.spans),
         unseen=np.array([words not in known for words in _entities(sentences)], bool),
     )

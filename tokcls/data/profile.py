@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from tokcls.config import DataConfig
+from tokcls.config import DataConfig, LabelsConfig
 from tokcls.data.corpus import Corpus, Sentence
 from tokcls.data.prepared import Prepared, PreparedSplit, prepare
 from tokcls.data.tokenizer import TOKENIZER, read_tokenizing
 from tokcls.data.truncation import lost_by_truncation
 from tokcls.data.windows import votes
 from tokcls.labels.ceiling import Ceiling, ceiling
+from tokcls.labels.plan import type_plan
 from tokcls.labels.schemes import SCHEMES, Detected
 
 
@@ -46,7 +47,8 @@ class WindowProfile:
     lost_by_truncation: int
     """gold spans that would be lost if sentences were cut off at `max_length`"""
     lost: int
-    """gold spans of which a word is in no window: 0, or windows do not keep their promise"""
+    """gold spans that no prediction can reach: the tokenizer turns all of their words into nothing,
+    or windows do not keep their promise"""
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,14 @@ class Profile:
 
 
 def profile(
-    corpus: Corpus, backbones: Mapping[str, Path], data: DataConfig, schemes: Sequence[str]
+    corpus: Corpus,
+    backbones: Mapping[str, Path],
+    data: DataConfig,
+    labels: Sequence[LabelsConfig],
 ) -> Profile:
     """Count a corpus, and cut it as training would for each backbone, given by name and folder.
+
+    `labels` are all that trials may learn.
 
     A backbone whose tokenizer is known only to transformers is left out, with a note.
 
@@ -113,7 +120,6 @@ def profile(
         )
         for number, (name, sentences) in enumerate(present.items())
     }
-    learnable = {span.type for sentence in corpus.train for span in sentence.spans}
     notes, windows = list(corpus.notes), {}
     by_folder: dict[Path, WindowProfile] = {}
     for name, folder in backbones.items():
@@ -130,13 +136,23 @@ def profile(
         name=corpus.name,
         notes=tuple(notes),
         splits=splits,
-        not_in_train=tuple(type_ for type_ in corpus.types if type_ not in learnable),
-        ceilings={
-            name: ceiling([each.spans for each in corpus.validation], SCHEMES[name])
-            for name in schemes
-        },
+        not_in_train=corpus.not_in_train,
+        ceilings=_ceilings(corpus, labels),
         backbones=windows,
     )
+
+
+def _ceilings(corpus: Corpus, labels: Sequence[LabelsConfig]) -> dict[str, Ceiling]:
+    """By the scheme's name; of several type maps, the one that loses most under it."""
+    found: dict[str, Ceiling] = {}
+    for each in labels:
+        plan = type_plan(each, corpus.types)
+        gold = [plan.learned.apply(sentence.spans) for sentence in corpus.validation]
+        made = ceiling(gold, SCHEMES[each.scheme], judged=plan.judged)
+        worst = found.setdefault(each.scheme, made)
+        if made.lost > worst.lost:
+            found[each.scheme] = made
+    return found
 
 
 def _split(
@@ -176,15 +192,23 @@ def _windows(prepared: Prepared) -> WindowProfile:
 
 
 def _lost(split: PreparedSplit) -> int:
-    """Count the gold spans with a part that has sub-words and no window to be read from."""
+    """Count the gold spans that no prediction can reach.
+
+    A part of theirs has sub-words but no window to be read from, or none of their parts has any.
+    """
     decided = votes(split.encoded, split.windows).window >= 0
     written = np.zeros(len(decided), bool)
     written[split.encoded.owners] = True
-    missing = np.concatenate([[0], np.cumsum(written & ~decided)])
-    return sum(
-        int(missing[begin + span.end] > missing[begin + span.start])
+    unread, read = (
+        np.concatenate([[0], np.cumsum(kind)]) for kind in (written & ~decided, decided)
+    )
+    spans = (
+        slice(begin + span.start, begin + span.end + 1)
         for sentence, begin in enumerate(split.offsets[:-1].tolist())
         for span in split.gold_parts(sentence)
+    )
+    return sum(
+        int(unread[span][-1] > unread[span][0] or read[span][-1] == read[span][0]) for span in spans
     )
 
 

@@ -18,25 +18,21 @@ from tokcls.labels.decoding import log_softmax
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating[Any]]
 
-# Stands for minus infinity: a loss that meets it stays finite, and exp() of it is 0 all the same.
-IMPOSSIBLE = -100.0
-
 
 class WordScores:
     """Collects log-probabilities, float32[words, tags], each word's from the window of its vote.
 
-    A word without sub-words is O (tag 0) with certainty.
+    A word without sub-words has the row `unread`, float32[tags] (`LabelSchema.unread`).
     """
 
-    def __init__(self, encoded: Encoded, windows: Windows, tags: int) -> None:
+    def __init__(self, encoded: Encoded, windows: Windows, unread: npt.NDArray[np.float32]) -> None:
         chosen = votes(encoded, windows)
         order = np.argsort(chosen.window, kind="stable")
         self._word = order
         self._position = chosen.position[order]
         self._bounds = np.searchsorted(chosen.window[order], np.arange(len(windows) + 1))
         self._offsets = chosen.offsets
-        self._rows = np.full((len(order), tags), IMPOSSIBLE, np.float32)
-        self._rows[:, 0] = 0.0
+        self._rows = np.tile(unread, (len(order), 1))
         self._undecided = np.zeros(len(order), bool)
         self._undecided[encoded.owners] = True
 

@@ -193,7 +193,7 @@ class Predictor:
         rule = self._tokenizing
         encoded = encode(texts, rule)
         windows = cut(encoded, room=rule.room, stride=self.manifest.window.stride)
-        scores = WordScores(encoded, windows, len(self.manifest.schema.tags))
+        scores = WordScores(encoded, windows, self.manifest.schema.unread)
         special = len(rule.prefix) + len(rule.suffix)
         lengths = windows.lengths() + special
         for batch in ordered_batches(lengths, tokens_per_batch=TOKENS_PER_BATCH):

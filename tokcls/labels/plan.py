@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tokcls.config import LabelsConfig
 from tokcls.labels.schema import LabelSchema
-from tokcls.labels.spans import Span
 from tokcls.labels.types import TypeMap
 
 
@@ -24,9 +22,8 @@ class TypePlan:
     judged: TypeMap
     types: tuple[str, ...]
 
-    def dropped(self, gold: Sequence[Sequence[Span]]) -> dict[str, int]:
-        """Count, by corpus type, the gold spans that are not scored."""
-        given = Counter(span.type for spans in gold for span in spans)
+    def dropped(self, given: Mapping[str, int]) -> dict[str, int]:
+        """Pick, of numbers of gold spans by corpus type, those that are not scored."""
         return {type_: n for type_, n in sorted(given.items()) if self.scored.of(type_) is None}
 
 

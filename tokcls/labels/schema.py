@@ -18,6 +18,7 @@ from tokcls.labels.spans import Span
 
 Ids = npt.NDArray[np.int32]
 Subwords = Literal["first", "all"]
+_HAIR = 1e-3
 SUBWORDS = ("first", "all")
 
 
@@ -46,6 +47,18 @@ class LabelSchema:
     def index(self) -> Mapping[str, int]:
         """Tag to id."""
         return {tag: number for number, tag in enumerate(self.tags)}
+
+    @cached_property
+    def unread(self) -> npt.NDArray[np.float32]:
+        """float32[T]: log-probabilities of a word that the tokenizer turns into nothing.
+
+        All tags are alike but for a hair: where neighbours leave a choice it is O, and inside a
+        span it goes on.
+        """
+        inside = SCHEMES[self.scheme].inside
+        rank = [("O", inside).index(p) if (p := parse_tag(t)[0]) in ("O", inside) else 2
+                for t in self.tags]  # fmt: skip
+        return np.asarray(-np.log(len(self.tags)) - _HAIR * np.array(rank), np.float32)
 
     @cached_property
     def continuation(self) -> Ids:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from tokcls.labels.scoring import Counts, count
 from tokcls.labels.spans import Span
 
 Spans = Sequence[Sequence[Span]]
+_REFUSED = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,9 @@ class Tally:
             f"{prefix}_gold_spans": float((self.counts.tp + self.counts.fn).sum()),
             f"{prefix}_invalid_argmax": self.invalid / max(self.sentences, 1),
         }
-        for name, scores in self.counts.per_type().items():
+        named = metric_names(self.counts.types)
+        for type_, scores in self.counts.per_type().items():
+            name = named[type_]
             values[f"{prefix}_precision_{name}"] = scores.precision
             values[f"{prefix}_recall_{name}"] = scores.recall
             values[f"{prefix}_f1_{name}"] = scores.f1
@@ -71,6 +75,21 @@ class Tally:
         for kind, number in vars(self.mistakes).items():
             values[f"{prefix}_errors_{kind}"] = float(number)
         return values
+
+
+def metric_names(types: Sequence[str]) -> dict[str, str]:
+    """Name each type as trackers allow, and no two alike: a letter that they refuse becomes `_`."""
+    names: dict[str, str] = {}
+    taken = {"seen", "unseen"}  # recalls of their own
+    for type_ in types:
+        name = plain = _REFUSED.sub("_", type_)
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{plain}_{number}"
+        taken.add(name)
+        names[type_] = name
+    return names
 
 
 def tally(

@@ -156,8 +156,8 @@ def evaluate(
 
 def _check_all_scored(split: PreparedSplit, plan: TypePlan, counts: Counts) -> None:
     """Hold the sum of the counts against the file: nothing may get lost on the way."""
-    dropped = plan.dropped(split.gold)
-    wanted = sum(map(len, split.gold)) - sum(dropped.values())
+    dropped = plan.dropped(split.in_file)
+    wanted = sum(split.in_file.values()) - sum(dropped.values())
     scored = int((counts.tp + counts.fn).sum())
     if scored != wanted:
         left = ", ".join(f"{n} {type_}" for type_, n in dropped.items())

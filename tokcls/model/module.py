@@ -178,7 +178,7 @@ class TokenClassifier(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         split = self.data.splits[self.evaluated]
-        self._scores = WordScores(split.encoded, split.windows, len(self.schema.tags))
+        self._scores = WordScores(split.encoded, split.windows, self.schema.unread)
 
     def validation_step(self, batch: Batch, _: int) -> None:
         logits = self(batch).float().cpu().numpy()

@@ -205,7 +205,7 @@ def recomputed(ran: Ran, trial: Trial) -> Evaluation:
     network.train(False)
     network.load_state_dict(load_file(ran.folder(trial).weights))
     split = data.splits["validation"]
-    scores = WordScores(split.encoded, split.windows, len(schema.tags))
+    scores = WordScores(split.encoded, split.windows, schema.unread)
     for number in range(len(split.windows)):
         ids = torch.tensor([window_ids(data, "validation", number)])
         with torch.no_grad():

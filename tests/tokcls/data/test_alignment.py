@@ -20,7 +20,9 @@ from tokcls.data.prepared import PreparedSplit, prepare
 from tokcls.data.tokenizer import read_tokenizing
 from tokcls.data.windows import Tokenizing, encode, first_rows
 from tokcls.data.word_scores import WordScores
+from tokcls.labels.decoding import decode_tags
 from tokcls.labels.schema import LabelSchema
+from tokcls.labels.schemes import SCHEMES
 from tokcls.labels.scoring import count
 from tokcls.labels.spans import Span
 
@@ -132,7 +134,7 @@ def test_a_word_that_becomes_nothing_is_outside_and_still_counts(
     gold = (Span(0, 1, "X"), Span(1, 2, "X"), Span(4, 5, "X"))
     split = split_of(words, made[kind], gold)
     schema = LabelSchema("IOB2", ("X",))
-    scores = WordScores(split.encoded, split.windows, len(schema.tags))
+    scores = WordScores(split.encoded, split.windows, schema.unread)
     shape = (len(split.windows), 16, len(schema.tags))
     logits = np.zeros(shape, np.float32)
     logits[:, :, schema.index["B-X"]] = 9.0  # a network that sees an entity in every sub-word
@@ -144,6 +146,25 @@ def test_a_word_that_becomes_nothing_is_outside_and_still_counts(
     counts = count(split.gold, [spans], split.lengths, ("X",))
     assert int((counts.tp + counts.fn).sum()) == len(gold)
     assert counts.words == len(words)
+
+
+@every_kind
+@pytest.mark.parametrize("scheme", ["IOB2", "BIOES", "BILOU"])
+def test_an_entity_is_found_across_a_word_that_becomes_nothing(
+    made: dict[TokenizerKind, Tokenizing], kind: TokenizerKind, scheme: str
+) -> None:
+    words, gold = ["Anna", "\u200b", "Oslo", "\u200b", "met"], (Span(0, 3, "X"),)
+    split = split_of(words, made[kind], gold)
+    schema = LabelSchema(scheme, ("X",))
+    scores = WordScores(split.encoded, split.windows, schema.unread)
+    wanted = schema.encode_ids(split.gold_parts(0), len(words))
+    owner = split.encoded.word
+    logits = np.zeros((1, len(owner), len(schema.tags)), np.float32)
+    logits[0, np.arange(len(owner)), wanted[owner]] = 9.0
+    scores.add(np.arange(1), logits, offset=0)
+    transitions = SCHEMES[scheme].transitions(schema.tags)
+    (ids,) = decode_tags(scores.by_sentence(split.offsets), transitions)
+    assert tuple(schema.decode_ids(ids)) == gold
 
 
 def test_what_a_normaliser_makes_equal_is_equal_word_by_word(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import tiny_model
-from tokcls.config import DataConfig
+from tokcls.config import DataConfig, LabelsConfig
 from tokcls.data.corpus import Corpus, Sentence
 from tokcls.data.profile import Profile, profile
 from tokcls.data.source import load_corpus
@@ -20,6 +20,7 @@ from tokcls.labels.spans import Span
 PARIS = Sentence(("Paris", "is", "old"), (Span(0, 1, "LOC"),), 0)
 ADA = Sentence(("Ada", "Lovelace"), (Span(0, 1, "PER"), Span(1, 2, "PER")), 1)
 LONG = Sentence(("the",) * 60 + ("Expo",), (Span(60, 61, "EVENT"),), 0)
+LABELS = (LabelsConfig(scheme="IO"), LabelsConfig())
 DIRTY = Detected("IOB2", "prefixes O B I", 6)
 CORPUS = Corpus((PARIS, ADA), (ADA, PARIS), (LONG, ADA), "letters", {"train": DIRTY})
 
@@ -31,7 +32,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def profiled(bert: Path, corpus: Corpus = CORPUS, max_length: int = 32) -> Profile:
     data = DataConfig(source="letters", max_length=max_length, stride=4)
-    return profile(corpus, {"tiny": bert, "twin": bert}, data, ("IO", "IOB2"))
+    return profile(corpus, {"tiny": bert, "twin": bert}, data, LABELS)
 
 
 def test_sizes_and_what_was_found_in_the_files_are_told_by_split(bert: Path) -> None:
@@ -77,6 +78,21 @@ def test_what_a_scheme_cannot_write_is_told(bert: Path) -> None:
     ]
 
 
+def test_what_a_scheme_cannot_write_once_types_are_merged_is_told(bert: Path) -> None:
+    pair = Sentence(("Ada", "Paris"), (Span(0, 1, "PER"), Span(1, 2, "LOC")), 0)
+    corpus = Corpus((pair,), (pair,), (), "c", {})
+    data = DataConfig(source="c")
+    apart, merged = LabelsConfig(scheme="IO"), LabelsConfig(scheme="IO", types={"LOC": "PER"})
+    assert profile(corpus, {}, data, (apart,)).ceilings["IO"].lost == 0
+    assert profile(corpus, {}, data, (apart, merged)).ceilings["IO"].lost == 2
+
+
+def test_entities_that_the_tokenizer_turns_into_nothing_are_counted_as_lost(bert: Path) -> None:
+    nothing = Sentence(("\u200b", "Ada", "\u200b"), (Span(0, 1, "PER"), Span(1, 3, "PER")), 0)
+    corpus = Corpus((nothing,), (PARIS,), (), "c", {})
+    assert profiled(bert, corpus).backbones["tiny"].lost == 1
+
+
 def test_the_same_is_one_json_object(bert: Path) -> None:
     plain = json.loads(json.dumps(profiled(bert).to_json()))
     sizes = ("sentences", "words", "spans")
@@ -88,7 +104,7 @@ def test_the_same_is_one_json_object(bert: Path) -> None:
 
 def test_a_tokenizer_that_only_transformers_can_read_is_a_note(tmp_path: Path) -> None:
     data = DataConfig(source="letters")
-    found = profile(CORPUS, {"old": tmp_path}, data, ("IOB2",))
+    found = profile(CORPUS, {"old": tmp_path}, data, LABELS)
     assert found.backbones == {}
     assert "old has no tokenizer.json" in found.notes[0]
 

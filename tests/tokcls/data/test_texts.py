@@ -23,6 +23,7 @@ unhurried = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
+UNREAD = np.zeros(3, np.float32)
 WORDS = ("The", "ferry", "to", "Inverlochy", "leaves", "at", "Jean-Luc", "\u200b", "said", ",")
 
 
@@ -145,7 +146,7 @@ def test_a_split_that_gives_no_subword_is_refused_when_it_is_scored(
 def test_scores_are_given_by_sentence_whatever_the_texts(wordpiece: Tokenizing) -> None:
     alone, together = both(wordpiece, [3, 0, 9], [5])
     for split in (alone, together):
-        scores = WordScores(split.encoded, split.windows, 3)
+        scores = WordScores(split.encoded, split.windows, UNREAD)
         columns = int(split.windows.lengths().max())
         logits = np.zeros((len(split.windows), columns, 3), np.float32)
         scores.add(np.arange(len(split.windows)), logits, offset=0)
@@ -159,7 +160,7 @@ def test_a_word_that_no_window_holds_is_an_error_and_not_silently_outside(
 ) -> None:
     _, split = both(wordpiece, [20, 20])
     lost = split.windows.take(np.arange(len(split.windows) - 1))
-    scores = WordScores(split.encoded, lost, 3)
+    scores = WordScores(split.encoded, lost, UNREAD)
     logits = np.zeros((len(lost), int(lost.lengths().max()), 3), np.float32)
     scores.add(np.arange(len(lost)), logits, offset=0)
     assert len(scores.by_sentence(split.offsets, np.array([0]))) == 1

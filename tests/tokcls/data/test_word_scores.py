@@ -7,12 +7,13 @@ import numpy.typing as npt
 import pytest
 
 from tokcls.data.windows import Encoded, Windows, cut, votes
-from tokcls.data.word_scores import IMPOSSIBLE, WordScores
+from tokcls.data.word_scores import WordScores
 from tokcls.errors import TokclsError
 from tokcls.labels.decoding import log_softmax
 
 TAGS = 4
 PREFIX = 1
+UNREAD = np.log(np.array([0.4, 0.3, 0.2, 0.1], np.float32))
 
 
 def encoded(*sentences: list[int]) -> Encoded:
@@ -39,7 +40,7 @@ def test_each_word_is_read_where_its_vote_says(order: list[list[int]]) -> None:
     windows = cut(sentences, room=5, stride=2)
     assert len(windows) == 4
     logits = outputs(windows)
-    scores = WordScores(sentences, windows, TAGS)
+    scores = WordScores(sentences, windows, UNREAD)
     for batch in order:
         scores.add(np.array(batch), logits[batch], offset=PREFIX)
     chosen = votes(sentences, windows)
@@ -49,22 +50,21 @@ def test_each_word_is_read_where_its_vote_says(order: list[list[int]]) -> None:
     np.testing.assert_array_equal(np.concatenate(found), expected)
 
 
-def test_a_word_without_subwords_is_outside_with_certainty() -> None:
+def test_a_word_without_subwords_has_the_row_that_is_given_for_it() -> None:
     sentences = encoded([1, 0, 1], [0], [])
     windows = cut(sentences, room=8, stride=0)
-    scores = WordScores(sentences, windows, TAGS)
+    scores = WordScores(sentences, windows, UNREAD)
     scores.add(np.arange(len(windows)), outputs(windows), offset=PREFIX)
     first, second, third = scores.by_sentence()
-    certain = [0.0] + [IMPOSSIBLE] * (TAGS - 1)
-    assert first[1].tolist() == certain
-    assert second.tolist() == [certain]
+    assert first[1].tolist() == UNREAD.tolist()
+    assert second.tolist() == [UNREAD.tolist()]
     assert third.shape == (0, TAGS)
 
 
 def test_rows_are_log_probabilities() -> None:
     sentences = encoded([1, 0, 2])
     windows = cut(sentences, room=8, stride=0)
-    scores = WordScores(sentences, windows, TAGS)
+    scores = WordScores(sentences, windows, UNREAD)
     scores.add(np.arange(len(windows)), 50 * outputs(windows), offset=PREFIX)
     (rows,) = scores.by_sentence()
     assert rows.dtype == np.float32
@@ -75,7 +75,7 @@ def test_sentences_whose_windows_never_came_leave_the_others_alone() -> None:
     sentences = encoded([1, 1], [1, 1, 1])
     windows = cut(sentences, room=8, stride=0)
     logits = outputs(windows)
-    scores = WordScores(sentences, windows, TAGS)
+    scores = WordScores(sentences, windows, UNREAD)
     scores.add(np.array([1]), logits[[1]], offset=PREFIX)
     (second,) = scores.by_sentence(chosen=np.array([1]))
     np.testing.assert_array_equal(second, log_softmax(logits[1, PREFIX : PREFIX + 3]))
@@ -84,7 +84,7 @@ def test_sentences_whose_windows_never_came_leave_the_others_alone() -> None:
 def test_a_sentence_whose_window_never_came_is_an_error_with_counts() -> None:
     sentences = encoded([1, 1], [1, 0, 1])
     windows = cut(sentences, room=8, stride=0)
-    scores = WordScores(sentences, windows, TAGS)
+    scores = WordScores(sentences, windows, UNREAD)
     scores.add(np.array([0]), outputs(windows)[[0]], offset=PREFIX)
     message = "every word must be decided: 2 of 5 words in 2 sentences were in no window"
     with pytest.raises(TokclsError, match=message):

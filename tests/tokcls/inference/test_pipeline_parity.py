@@ -53,7 +53,7 @@ def allowed(bundle: Path, lines: list[str]) -> list[bool]:
     encoded = encode([[word.text for word in split(line)] for line in lines], rule)
     windows = cut(encoded, room=rule.room, stride=0)
     assert len(windows) == len(lines), "every text must fit one window: the pipeline truncates"
-    scores = WordScores(encoded, windows, len(schema.tags))
+    scores = WordScores(encoded, windows, schema.unread)
     rows = np.arange(len(windows))
     scores.add(rows, engine.run(pad(encoded, windows, rows, rule)), offset=len(window.prefix))
     best = scores.by_sentence()

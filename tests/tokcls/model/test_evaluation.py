@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,6 +153,14 @@ def test_a_sentence_that_is_missing_or_double_is_an_error(
 ) -> None:
     with pytest.raises(TokclsError, match=message):
         evaluate(split, [share_of(split, rank) for rank in ranks], SCHEMA, PLAN)
+
+
+def test_a_gold_span_that_was_lost_after_it_was_read_is_an_error(split: PreparedSplit) -> None:
+    lost = replace(split, gold=((), *split.gold[1:]))
+    in_file, left = sum(map(len, split.gold)), sum(map(len, lost.gold))
+    shares = [share_of(lost, range(len(lost.gold)))]
+    with pytest.raises(TokclsError, match=f"the file has {in_file}, scored {left}"):
+        evaluate(lost, shares, SCHEMA, PLAN)
 
 
 def test_a_gold_span_that_would_not_be_scored_is_an_error(small: Tokenizing) -> None:
