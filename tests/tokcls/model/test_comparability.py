@@ -120,10 +120,12 @@ def test_the_same_predictions_score_the_same_whatever_types_were_learned(
     assert (other.counts.scores().f1 == 1.0) == (wrong_every == NEVER)
 
 
-def trained(backbone: Backbone, data: Prepared, types: Types) -> Evaluation:
+def trained(
+    backbone: Backbone, data: Prepared, types: Types, scored: Types | None = SCORED
+) -> Evaluation:
     config = TrialConfig(
         data=DataConfig(source="bundled"),
-        labels=LabelsConfig(types=dict(types), score_types=dict(SCORED)),
+        labels=LabelsConfig(types=dict(types), score_types=scored and dict(scored)),
         model=ModelConfig(backbone="tiny", dropout=0.0),
         train=TrainConfig(learning_rate=5e-3, epochs=12, tokens_per_batch=128),
     )
@@ -161,6 +163,23 @@ def test_models_that_learn_other_types_are_ranked_on_the_same_gold(
             "val_f1_PLACE",
         }
         assert {span.type for spans in evaluation.spans for span in spans} <= {"PER", "PLACE"}
+
+
+def test_a_type_that_only_validation_has_is_trained_past_and_scored_as_missed(
+    backbone: Backbone,
+) -> None:
+    made = [
+        Sentence(tuple(words), tuple(Span(*span) for span in spans), document=0)
+        for words, spans in examples(20)
+    ]
+    event = Sentence(("Expo", "is", "over"), (Span(0, 1, "EVENT"),), 0)
+    corpus = Corpus((*made,), (*made[:10], event), (), "made", {})
+    tokenizing = tokenizing_of(backbone, load_tokenizer(backbone), 16)
+    data = prepare(corpus, tokenizing, stride=4)
+    metrics = trained(backbone, data, {}, scored=None).metrics("val")
+    assert metrics["val_gold_spans"] == sum(map(len, data.splits["validation"].gold))
+    assert metrics["val_recall_EVENT"] == 0.0
+    assert metrics["val_f1"] > 0.5
 
 
 def test_the_manual_names_every_metric_of_an_epoch(data: Prepared) -> None:
