@@ -125,7 +125,9 @@ def trained(
 ) -> Evaluation:
     config = TrialConfig(
         data=DataConfig(source="bundled"),
-        labels=LabelsConfig(types=dict(types), score_types=scored and dict(scored)),
+        labels=LabelsConfig(
+            types=dict(types), score_types=None if scored is None else dict(scored)
+        ),
         model=ModelConfig(backbone="tiny", dropout=0.0),
         train=TrainConfig(learning_rate=5e-3, epochs=12, tokens_per_batch=128),
     )
