@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from reprlib import repr as short
 from typing import Any
 
-from tokcls.data.readers.records import EXPECTED, Keys, Records, find_keys
+from tokcls.data.readers.records import Keys, Records, find_keys, missing
 from tokcls.data.readers.rules import Rules
-from tokcls.data.readers.tagged import FileRead
+from tokcls.data.readers.tagged import Drafts, FileRead, assemble
 from tokcls.data.readers.text import read_bytes
 from tokcls.errors import CorpusError, Problem
 
@@ -17,34 +17,32 @@ SAVED = ("dataset_dict.json", "dataset_info.json")
 """a folder that `save_to_disk` wrote has one of these"""
 
 
-def read_parquet(paths: Sequence[Path], rules: Rules | None = None) -> FileRead:
-    """Read the Parquet file of a split, or the several files that it was cut into.
+def draft_parquet(path: Path, rules: Rules) -> Drafts:
+    """Read one Parquet file; of its columns only those that are needed.
 
-    The columns are those that `read_jsonl` knows; numbers get their names from a ClassLabel.
+    The columns are those that `draft_jsonl` knows; numbers get their names from the ClassLabel
+    that `datasets` wrote into this very file.
 
     Raises:
-        CorpusError: a file cannot be read, columns are missing, or rows make no sense; it holds all
-            problems of the split.
+        CorpusError: the file cannot be read, or columns are missing or there twice.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from datasets import Features
 
-    rules, file = rules or Rules(), str(paths[0])
-    contents = [read_bytes(path) for path in paths]
+    records = Records(str(path), rules)
+    content = read_bytes(path)
     try:
-        parts = [pq.ParquetFile(pa.BufferReader(content)) for content in contents]
-        features = Features.from_arrow_schema(parts[0].schema_arrow)
-        keys = _keys(parts[0].schema_arrow.names, features, rules, file)
-        tables = [part.read(columns=keys.all) for part in parts]
-        for table in tables:
-            table.validate(full=True)
-        rows = [row for table in tables for row in table.to_pylist()]
+        file = pq.ParquetFile(pa.BufferReader(content))
+        names, metadata = file.schema_arrow.names, file.schema_arrow.metadata or {}
+        keys = _keys(names, records)
+        table = file.read(columns=keys.all).select(keys.all)
+        table.validate(full=True)
+        rows = table.to_pylist()
     except CorpusError:
         raise
     except Exception as error:  # The parser has no base class for what damaged files make it raise.
-        raise CorpusError([Problem(f"is no readable Parquet file: {error}", file)]) from error
-    return _read(rows, keys, features, rules, file)
+        raise CorpusError([Problem(f"is no readable Parquet file: {error}", str(path))]) from error
+    return _fill(records, rows, keys, _features(metadata.get(b"huggingface", b"")))
 
 
 def read_saved(folder: Path) -> Mapping[str, Any]:
@@ -88,13 +86,14 @@ def read_hub(name: str, *, cached: bool = False) -> Mapping[str, Any]:
 
 
 def read_dataset(rows: Any, place: str, rules: Rules | None = None) -> FileRead:
-    """Read one `datasets.Dataset`, with the columns of `read_parquet`.
+    """Read one `datasets.Dataset`, with the columns of `draft_parquet`.
 
     Raises:
         CorpusError: columns are missing, or rows make no sense.
     """
     rules = rules or Rules()
-    keys = _keys(rows.column_names, rows.features, rules, place)
+    records = Records(place, rules)
+    keys = _keys(rows.column_names, records)
     try:
         wanted = rows.select_columns(keys.all).with_format(None)
         # Arrow crashes the process on a damaged file that nobody has validated.
@@ -102,31 +101,48 @@ def read_dataset(rows: Any, place: str, rules: Rules | None = None) -> FileRead:
         table = wanted[:]
     except Exception as error:  # As above, for a damaged Arrow file.
         raise CorpusError([Problem(f"cannot be read: {error}", place)]) from error
-    records = (
-        dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)
-    )
-    return _read(records, keys, rows.features, rules, place)
+    found = (dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True))
+    return assemble([_fill(records, found, keys, rows.features.to_dict())], rules)
 
 
-def _keys(names: Iterable[str], features: Mapping[str, Any], rules: Rules, place: str) -> Keys:
-    keys = find_keys(names, rules.columns)
-    if keys is not None:
-        return keys
-    found = ", ".join(f"{column}: {feature}" for column, feature in features.items())
-    given = rules.columns.model_dump(exclude_none=True)
-    expected = f"the keys of data.columns, {given}" if given else EXPECTED
-    raise CorpusError([Problem(f"needs the columns {expected}; found {short(found)}", place)])
+def _keys(names: list[str], records: Records) -> Keys:
+    keys = find_keys(names, records.rules.columns)
+    if keys is None:
+        raise CorpusError([Problem(missing(names, records.rules.columns), records.file)])
+    doubles = [key for key in keys.all if names.count(key) > 1]
+    if doubles:
+        raise CorpusError(
+            Problem(f"two columns are called {name!r}; give each its own name", records.file)
+            for name in doubles
+        )
+    return keys
 
 
-def _read(
-    rows: Iterable[Mapping[str, Any]],
-    keys: Keys,
-    features: Mapping[str, Any],
-    rules: Rules,
-    place: str,
-) -> FileRead:
-    names = getattr(getattr(features.get(keys.tags), "feature", None), "names", None)
-    records = Records(place, rules, tuple(names or ()))
+def _fill(records: Records, rows: Iterable[Mapping[str, Any]], keys: Keys, features: Any) -> Drafts:
+    kinds = features if isinstance(features, Mapping) else {}
+    records.names = _names(kinds.get(keys.tags))
+    records.types = _names(kinds.get(keys.entities), "label")
     for number, row in enumerate(rows):
         records.add(row, keys, row=f"row {number}")
-    return records.read()
+    return records.drafts()
+
+
+def _features(metadata: bytes) -> Any:
+    """Take the features out of what `datasets` wrote into a file, as `Features.to_dict` has them.
+
+    `datasets` itself refuses them all where it does not know the kind of a column that is not read.
+    """
+    try:
+        return json.loads(metadata)["info"]["features"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return {}
+
+
+def _names(feature: Any, key: str = "") -> tuple[str, ...]:
+    """Give the names of the ClassLabel inside a list, or under `key` of a map or a list of maps."""
+    while isinstance(feature, Mapping):
+        if feature.get("_type") == "ClassLabel":
+            names = feature.get("names")
+            return tuple(names) if isinstance(names, list) else ()
+        feature = feature.get("feature", feature.get(key))
+    return ()

@@ -6,31 +6,32 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokcls.data.readers.arrow import read_parquet
-from tokcls.data.readers.conll import read_conll
-from tokcls.data.readers.jsonl import parse_object, read_jsonl
+from tokcls.data.readers.arrow import draft_parquet
+from tokcls.data.readers.conll import draft_conll
+from tokcls.data.readers.jsonl import draft_jsonl, parse_object
 from tokcls.data.readers.rules import Rules
-from tokcls.data.readers.table import has_header, read_csv, read_tsv
-from tokcls.data.readers.tagged import FileRead
+from tokcls.data.readers.table import draft_csv, draft_tsv, has_header
+from tokcls.data.readers.tagged import Drafts, FileRead, assemble
 from tokcls.data.readers.text import lines_of
+from tokcls.errors import CorpusError
 
 
 @dataclass(frozen=True)
 class Format:
     """A format: its reader, and the endings that files in it have."""
 
-    read: Callable[[Path, Rules], FileRead]
+    draft: Callable[[Path, Rules], Drafts]
     suffixes: tuple[str, ...]
 
 
 FORMATS: Mapping[str, Format] = {
     "conll": Format(
-        read_conll, ("", ".txt", ".conll", ".conllu", ".iob", ".iob2", ".bio", ".bioes", ".bmes")
+        draft_conll, ("", ".txt", ".conll", ".conllu", ".iob", ".iob2", ".bio", ".bioes", ".bmes")
     ),
-    "jsonl": Format(read_jsonl, (".jsonl", ".json")),
-    "csv": Format(read_csv, (".csv",)),
-    "tsv": Format(read_tsv, (".tsv",)),
-    "parquet": Format(lambda path, rules: read_parquet([path], rules), (".parquet",)),
+    "jsonl": Format(draft_jsonl, (".jsonl", ".json")),
+    "csv": Format(draft_csv, (".csv",)),
+    "tsv": Format(draft_tsv, (".tsv",)),
+    "parquet": Format(draft_parquet, (".parquet",)),
 }
 SUFFIXES = tuple(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
 # Endings that do not settle the format; the first line does.
@@ -39,14 +40,22 @@ _HEAD = 1 << 20
 
 
 def read_split(paths: Sequence[Path], rules: Rules) -> FileRead:
-    """Read the file of a split, or the parts of a Parquet file.
+    """Read the file of a split, or the parts that it was cut into, in order.
+
+    All parts are written as the first one is.
 
     Raises:
-        CorpusError: something is wrong with it; all problems are in the error.
+        CorpusError: something is wrong with it; all problems of all parts are in the error.
     """
-    if len(paths) > 1:
-        return read_parquet(paths, rules)
-    return FORMATS[format_of(paths[0], rules)].read(paths[0], rules)
+    draft = FORMATS[format_of(paths[0], rules)].draft
+    return assemble([_part(draft, path, rules) for path in paths], rules)
+
+
+def _part(draft: Callable[[Path, Rules], Drafts], path: Path, rules: Rules) -> Drafts:
+    try:
+        return draft(path, rules)
+    except CorpusError as error:
+        return Drafts(str(path), problems=error.problems)
 
 
 def format_of(path: Path, rules: Rules) -> str:

@@ -7,15 +7,16 @@ from pathlib import Path
 from reprlib import repr as short
 from typing import Any
 
-from tokcls.data.readers.records import EXPECTED, Records, find_keys
+from tokcls.data.readers.records import Records, find_keys, missing
 from tokcls.data.readers.rules import Rules
-from tokcls.data.readers.tagged import FileRead, check_tag
+from tokcls.data.readers.tagged import Drafts, check_tag
 from tokcls.data.readers.text import lines_of, read_text
+from tokcls.errors import CorpusError, Problem
 
 NAMES = "label_names"
 
 
-def read_jsonl(path: str | Path, rules: Rules | None = None) -> FileRead:
+def draft_jsonl(path: Path, rules: Rules) -> Drafts:
     """Read one file of JSON lines in UTF-8.
 
     A line has `tokens` (or `words`) and `ner_tags`, `tags`, `label_tags` or `labels`, all names or
@@ -25,15 +26,19 @@ def read_jsonl(path: str | Path, rules: Rules | None = None) -> FileRead:
     one text have in common. Blank lines are passed over.
 
     Raises:
-        CorpusError: the file cannot be read, or has lines that are no such object; it holds all
-            problems of the file.
+        CorpusError: the file cannot be read, or is a list.
     """
-    rules = rules or Rules()
     records = Records(str(path), rules)
-    for number, line in enumerate(lines_of(read_text(Path(path))), start=1):
+    text = read_text(path)
+    if text.lstrip().startswith("["):
+        # Told once: of a list that is spread over lines, every line would be wrong.
+        first = text[: text.index("[")].count("\n") + 1
+        message = "is a JSON list; write one object a line, as `jq -c '.[]'` does"
+        raise CorpusError([Problem(message, str(path), first)])
+    for number, line in enumerate(lines_of(text), start=1):
         if line.strip():
             _add(line, number, records)
-    return records.read()
+    return records.drafts()
 
 
 def parse_object(line: str) -> dict[str, Any] | str:
@@ -43,13 +48,20 @@ def parse_object(line: str) -> dict[str, Any] | str:
     except RecursionError:
         return "is nested too deeply to be read"
     except json.JSONDecodeError as error:
-        cut = "; is the line cut off?" if error.pos >= len(line.rstrip()) else ""
-        return f"is not JSON at character {error.pos + 1}: {error.msg}{cut}"
+        hint = "; is the line cut off?" if _is_cut(line, error) else ""
+        return f"is not JSON at character {error.pos + 1}: {error.msg}{hint}"
     except ValueError as error:
         return f"is not JSON: {error}"
     if not isinstance(value, dict):
         return f"is {short(value)}; expected one JSON object a line"
     return value
+
+
+def _is_cut(line: str, error: json.JSONDecodeError) -> bool:
+    """Tell whether an object may go on where the line ends."""
+    line = line.strip()
+    ends = error.pos >= len(line) or error.msg.startswith("Unterminated string")
+    return ends or (line.startswith("{") and not line.endswith("}"))
 
 
 def _add(line: str, number: int, records: Records) -> None:
@@ -66,10 +78,7 @@ def _add(line: str, number: int, records: Records) -> None:
             return
     keys = find_keys(record, records.rules.columns)
     if keys is None:
-        given = records.rules.columns.model_dump(exclude_none=True)
-        expected = f"the keys of data.columns, {given}" if given else EXPECTED
-        found = ", ".join(map(short, record)) or "no key"
-        records.wrong(f"expected {expected}; found {found}", number)
+        records.wrong(missing(record, records.rules.columns), number)
         return
     records.add(record, keys, line=number)
 

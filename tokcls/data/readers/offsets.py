@@ -16,6 +16,7 @@ from tokcls.data.words import Word, split
 from tokcls.errors import InputError
 from tokcls.labels.spans import Span
 
+_KEYS = ("start", "end", "label")
 _EXPECTED = 'expected {"start": 0, "end": 5, "label": "PER"}'
 
 
@@ -32,21 +33,23 @@ class Placed:
     problems: tuple[str, ...] = ()
 
 
-def place(text: Any, entities: Any, overlaps: Overlaps) -> Placed:
+def place(text: Any, entities: Any, overlaps: Overlaps, types: Sequence[str] = ()) -> Placed:
     """Split a text into words and place its entities, maps of `start`, `end` and `label`.
 
+    A map of three lists will do as well. `types` says what labels that are numbers mean.
     `start` and `end` count characters (code points), `end` is exclusive. Nothing is raised: every
     entity that is no such map, leaves the text, or starts or ends inside a word is a problem.
     """
     if not isinstance(text, str):
         return Placed((), (), problems=(f"the text is {short(text)}; expected a string",))
+    entities = _listed(entities)
     if not isinstance(entities, Sequence) or isinstance(entities, str):
         return Placed((), (), problems=(f"the entities are {short(entities)}; expected a list",))
     try:
         words = split(text)
     except InputError as error:
         return Placed((), (), problems=(str(error),))
-    grid = _Grid(text, words)
+    grid = _Grid(text, words, types)
     spans: list[Span] = []
     problems: list[str] = []
     for number, entity in enumerate(entities, start=1):
@@ -60,6 +63,16 @@ def place(text: Any, entities: Any, overlaps: Overlaps) -> Placed:
         problems = _overlapping(spans, words)
     texts = tuple(word.text for word in words)
     return Placed(texts, tuple(kept), len(spans) - len(kept), tuple(problems))
+
+
+def _listed(entities: Any) -> Any:
+    """Turn a map of lists of one length, as older data sets have it, into a list of maps."""
+    if not isinstance(entities, Mapping) or entities.keys() != set(_KEYS):
+        return entities
+    lists = [entities[key] for key in _KEYS]
+    if not all(isinstance(values, list) and len(values) == len(lists[0]) for values in lists):
+        return entities
+    return [dict(zip(_KEYS, values, strict=True)) for values in zip(*lists, strict=True)]
 
 
 def outermost(spans: Sequence[Span]) -> list[Span]:
@@ -96,17 +109,20 @@ def _shown(span: Span, words: Sequence[Word]) -> str:
 class _Grid:
     """The word boundaries of a text."""
 
-    def __init__(self, text: str, words: Sequence[Word]) -> None:
+    def __init__(self, text: str, words: Sequence[Word], types: Sequence[str]) -> None:
         self.text = text
+        self.types = types
         self.words = words
         self.starts = [word.start for word in words]
         self.ends = [word.end for word in words]
 
     def span(self, entity: Any) -> Span | str:
         """Give the span of an entity, or what is wrong with it."""
-        if not isinstance(entity, Mapping) or not {"start", "end", "label"} <= entity.keys():
+        if not isinstance(entity, Mapping) or not set(_KEYS) <= entity.keys():
             return f"{_EXPECTED}, got {short(entity)}"
-        start, end, label = entity["start"], entity["end"], entity["label"]
+        start, end, label = (entity[key] for key in _KEYS)
+        if type(label) is int and 0 <= label < len(self.types):
+            label = self.types[label]
         if type(start) is not int or type(end) is not int:
             return f"{_EXPECTED} with whole numbers, got start {short(start)}, end {short(end)}"
         if problem := _check_label(label):

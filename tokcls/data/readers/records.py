@@ -13,7 +13,7 @@ from typing import Any
 from tokcls.config import Columns
 from tokcls.data.readers.offsets import place
 from tokcls.data.readers.rules import Rules, check_columns
-from tokcls.data.readers.tagged import Draft, FileRead, assemble, check_tag, check_words
+from tokcls.data.readers.tagged import Draft, Drafts, check_tag, check_word
 from tokcls.errors import Problem
 
 WORDS = ("tokens", "words")
@@ -67,6 +67,13 @@ def find_keys(present: Iterable[str], columns: Columns) -> Keys | None:
     return None
 
 
+def missing(found: Iterable[str], columns: Columns) -> str:
+    """Say which keys were looked for and which are there."""
+    given = columns.model_dump(exclude_none=True)
+    wanted = f"the keys of data.columns, {given}" if given else EXPECTED
+    return f"expected {wanted}; found {', '.join(map(repr, found)) or 'none'}"
+
+
 @dataclass
 class Records:
     """Collects the sentences of one file, record by record, and everything that is wrong."""
@@ -75,6 +82,8 @@ class Records:
     rules: Rules
     names: Sequence[str] = ()
     """what the numbers among the tags mean"""
+    types: Sequence[str] = ()
+    """what the numbers among the labels of entities mean"""
     problems: list[Problem] = field(default_factory=list)
     _drafts: list[Draft] = field(default_factory=list)
     _empty: int = 0
@@ -101,51 +110,62 @@ class Records:
         """Keep a problem."""
         self.problems.append(Problem(message, self.file, line, row))
 
-    def read(self) -> FileRead:
-        """Give the sentences.
-
-        Raises:
-            CorpusError: something was wrong, or there is no sentence.
-        """
+    def drafts(self) -> Drafts:
+        """Give what was read, and what was wrong."""
         notes = []
         if self._empty:
             notes.append(f"{self._empty} records have no word")
         if self._dropped:
             notes.append(f"{self._dropped} overlapping spans left out, the outermost are kept")
-        return assemble(self._drafts, self.file, self.rules, problems=self.problems, notes=notes)
+        return Drafts(self.file, self._drafts, self.problems, notes)
 
     def _tagged(
         self, record: Mapping[str, Any], keys: Keys, document: Hashable, line: int, row: str
     ) -> None:
         words, tags = record[keys.words], record[keys.tags]
-        for name, values in ((keys.words, words), (keys.tags, tags)):
-            if not isinstance(values, list):
-                self.wrong(f"{name} is {short(values)}; expected a list", line, row)
-                return
-        if len(words) != len(tags):
-            message = f"{len(tags)} {keys.tags} for {len(words)} {keys.words}"
-            self.wrong(f"{message}; expected as many words as tags", line, row)
-            return
-        try:
-            named = [self._name(tag) for tag in tags]
-        except ValueError as error:
-            self.wrong(f"{keys.tags}: {error}", line, row)
-            return
-        if message := check_words(words):
+        wrong = [
+            f"{name} is {short(values)}; expected a list"
+            for name, values in ((keys.words, words), (keys.tags, tags))
+            if not isinstance(values, list)
+        ]
+        named: list[str] = []
+        if not wrong:
+            if len(words) != len(tags):
+                message = f"{len(tags)} {keys.tags} for {len(words)} {keys.words}"
+                wrong.append(f"{message}; expected as many words as tags")
+            named = self._named(tags, keys.tags, wrong)
+            problems = [(number, check_word(word)) for number, word in enumerate(words, start=1)]
+            wrong += [f"word {number} {problem}" for number, problem in problems if problem]
+        for message in wrong:
             self.wrong(message, line, row)
-        elif words:
-            self._drafts.append(Draft(words, named, [line] * len(words), document, None, row))
+        if not wrong:
+            self._keep(Draft(self.file, words, named, [line] * len(words), document, None, row))
+
+    def _keep(self, draft: Draft) -> None:
+        if draft.words:
+            self._drafts.append(draft)
         else:
             self._empty += 1
+
+    def _named(self, tags: Sequence[Any], key: str, wrong: list[str]) -> list[str]:
+        """Give the tags' names; `wrong` gets what has none."""
+        named: list[str] = []
+        for number, tag in enumerate(tags, start=1):
+            if type(tag) is int and not self.names:
+                wrong.append(
+                    f"{key}: {short(tag)} is a number, and nothing names it; write names such as "
+                    "B-PER, or give `label_names` before (in Parquet, a ClassLabel)"
+                )
+                break  # The other numbers have the same reason.
+            try:
+                named.append(self._name(tag))
+            except ValueError as error:
+                wrong.append(f"{key}: {error} (word {number})")
+        return named
 
     def _name(self, tag: Any) -> str:
         """Give the tag's name; raise ValueError for what is none."""
         if type(tag) is int:
-            if not self.names:
-                raise ValueError(
-                    f"{short(tag)} is a number, and nothing names it; write names such as B-PER, "
-                    "or give `label_names` before (in Parquet, a ClassLabel)"
-                )
             if not 0 <= tag < len(self.names):
                 last = len(self.names) - 1
                 raise ValueError(f"{short(tag)} has no name; expected tags from 0 to {last}")
@@ -159,15 +179,12 @@ class Records:
     def _placed(
         self, record: Mapping[str, Any], keys: Keys, document: Hashable, line: int, row: str
     ) -> None:
-        placed = place(record[keys.text], record[keys.entities], self.rules.overlaps)
+        placed = place(record[keys.text], record[keys.entities], self.rules.overlaps, self.types)
         for message in placed.problems:
             self.wrong(message, line, row)
         if placed.problems:
             return
         self._dropped += placed.dropped
         words = list(placed.words)
-        if words:
-            lines = [line] * len(words)
-            self._drafts.append(Draft(words, [], lines, document, placed.spans, row))
-        else:
-            self._empty += 1
+        lines = [line] * len(words)
+        self._keep(Draft(self.file, words, [], lines, document, placed.spans, row))

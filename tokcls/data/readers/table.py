@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tokcls.config import Columns
 from tokcls.data.readers.rules import Rules
-from tokcls.data.readers.tagged import Draft, FileRead, assemble, check_tag, check_words
+from tokcls.data.readers.tagged import Draft, Drafts, check_tag, check_word
 from tokcls.data.readers.text import lines_of, read_text
 from tokcls.errors import CorpusError, Problem
 
@@ -33,7 +33,7 @@ class Row:
     cells: list[str]
 
 
-def read_csv(path: str | Path, rules: Rules | None = None) -> FileRead:
+def draft_csv(path: Path, rules: Rules) -> Drafts:
     """Read one CSV file with a header, cells parted by `,` or `;`, quoted with `"`.
 
     The columns are `sentence_id`, `word`, `tag` and perhaps `document` (or what HEADERS lists). A
@@ -41,25 +41,24 @@ def read_csv(path: str | Path, rules: Rules | None = None) -> FileRead:
     with the sentence.
 
     Raises:
-        CorpusError: the file cannot be read, lacks a column, or has rows that are no word with a
-            tag; it holds all problems of the file.
+        CorpusError: the file cannot be read, is empty, or lacks a column.
     """
-    text = read_text(Path(path))
+    text = read_text(path)
     head = text.partition("\n")[0]
     delimiter = max(",;", key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    return _Table(str(path), rules or Rules()).read(_csv_rows(reader, str(path)))
+    return _Table(str(path), rules).read(_csv_rows(reader, str(path)))
 
 
-def read_tsv(path: str | Path, rules: Rules | None = None) -> FileRead:
-    """Read one TSV file with a header, as `read_csv` does; `"` is a character like any other.
+def draft_tsv(path: Path, rules: Rules) -> Drafts:
+    """Read one TSV file with a header, as `draft_csv` does; `"` is a character like any other.
 
     Raises:
-        CorpusError: as `read_csv`.
+        CorpusError: as `draft_csv`.
     """
-    lines = lines_of(read_text(Path(path)))
+    lines = lines_of(read_text(path))
     rows = (Row(at, line.split("\t")) for at, line in enumerate(lines, 1) if line.strip())
-    return _Table(str(path), rules or Rules()).read(rows)
+    return _Table(str(path), rules).read(rows)
 
 
 def has_header(line: str, columns: Columns) -> bool:
@@ -91,7 +90,7 @@ class _Table:
         self._seen: dict[Hashable, int] = {}
         self._key: tuple[str, str] = ("", "")
 
-    def read(self, rows: Iterator[Row]) -> FileRead:
+    def read(self, rows: Iterator[Row]) -> Drafts:
         header = next(rows, None)
         if header is None:
             raise CorpusError([Problem("the file is empty; expected a header", self.file)])
@@ -101,7 +100,7 @@ class _Table:
                 self._row(row, len(header.cells))
         except CorpusError as error:
             self.problems += error.problems
-        return assemble(self.drafts, self.file, self.rules, problems=self.problems)
+        return Drafts(self.file, self.drafts, self.problems)
 
     def _row(self, row: Row, width: int) -> None:
         if len(row.cells) != width:
@@ -120,8 +119,8 @@ class _Table:
     def _check(self, cell: Mapping[str, str]) -> str:
         if broken := [name for name, value in cell.items() if "\n" in value or "\r" in value]:
             return f'the {broken[0]} has a line break in it; is a `"` open? write `""""` for one'
-        if check_words([cell["word"]]):
-            return "the word is empty; expected a word"
+        if problem := check_word(cell["word"]):
+            return f"the word {problem}"
         return check_tag(cell["tag"])
 
     def _open(self, cell: Mapping[str, str], line: int) -> str:
@@ -139,7 +138,7 @@ class _Table:
                 "keep its rows together, or give it an id of its own"
             )
         self._key = (document, sentence)
-        self.drafts.append(Draft([], [], [], document or None))
+        self.drafts.append(Draft(self.file, [], [], [], document or None))
         return ""
 
     def _wrong(self, message: str, line: int) -> None:

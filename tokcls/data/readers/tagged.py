@@ -5,8 +5,9 @@ The scheme of a file is found from all of its tags; what breaks it is read by th
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from reprlib import repr as short
 from typing import Any
 
 from tokcls.config import Repair
@@ -22,6 +23,7 @@ from tokcls.labels.spans import Span
 class Draft:
     """One sentence as its file has it: tags, one a word, or spans that the file gave itself."""
 
+    file: str
     words: list[str]
     tags: list[str]
     lines: list[int]
@@ -32,16 +34,26 @@ class Draft:
     row: str = ""
     """stands for the line in a file without lines"""
 
-    def problem(self, message: str, file: str, word: int = 0) -> Problem:
+    def problem(self, message: str, word: int = 0) -> Problem:
         """Place a message at one of the words."""
-        return Problem(message, file, self.lines[word], self.row)
+        return Problem(message, self.file, self.lines[word], self.row)
+
+
+@dataclass(frozen=True)
+class Drafts:
+    """What a reader made of one file; with problems the sentences do not count."""
+
+    file: str
+    sentences: Sequence[Draft] = ()
+    problems: Sequence[Problem] = ()
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class FileRead:
     """The sentences of one split, the scheme of its tags if it has any, and what to know of it.
 
-    `documented` says whether the file tells which sentences stand together.
+    `documented` says whether the source tells of every sentence which document it is part of.
     """
 
     sentences: tuple[Sentence, ...]
@@ -50,17 +62,16 @@ class FileRead:
     notes: tuple[str, ...] = ()
 
 
-def check_words(words: Sequence[Any]) -> str:
-    """Say what is wrong with the words of a sentence; empty if nothing is."""
-    for number, word in enumerate(words, start=1):
-        if not isinstance(word, str):
-            return f"word {number} is {word!r}; expected text"
-        if not word.strip(" \t\r\n"):
-            return f"word {number} is empty; expected a word"
-        try:
-            word.encode()
-        except UnicodeEncodeError:
-            return f"word {number}, {word!r}, has half a surrogate pair; expected whole characters"
+def check_word(word: Any) -> str:
+    """Say what is wrong with a word; empty if nothing is."""
+    if not isinstance(word, str):
+        return f"is {short(word)}; expected text"
+    if not word.strip(" \t\r\n"):
+        return "is empty; expected a word"
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return f"is {word!r}, which has half a surrogate pair; expected whole characters"
     return ""
 
 
@@ -76,29 +87,28 @@ def check_tag(tag: str) -> str:
     return ""
 
 
-def assemble(
-    drafts: Sequence[Draft],
-    file: str,
-    rules: Rules,
-    *,
-    problems: Sequence[Problem] = (),
-    notes: Iterable[str] = (),
-) -> FileRead:
-    """Make the sentences of a file; words and tags have been checked one by one.
+def assemble(parts: Sequence[Drafts], rules: Rules) -> FileRead:
+    """Make the sentences of a split, which is one file or several; their tags have one scheme.
+
+    Words and tags have been checked one by one.
 
     Raises:
         CorpusError: there are problems, no sentence, no scheme that has all the tags, or, with
             `repair: refuse`, a tag that breaks the scheme.
     """
+    place = parts[0].file if len(parts) == 1 else f"{parts[0].file} and its other parts"
+    problems = [problem for part in parts for problem in part.problems]
+    drafts = [draft for part in parts for draft in part.sentences]
     if problems or not drafts:
-        empty = Problem("the file has no sentence; expected words with their tags", file)
+        empty = Problem("the file has no sentence; expected words with their tags", place)
         raise CorpusError(problems or [empty])
     tagged = [draft for draft in drafts if draft.spans is None]
-    detected = _scheme(tagged, file, rules) if tagged else None
-    told = [f"{file}: {note}" for note in notes]
-    spans = spans_of(drafts, detected, file, rules, told) if detected else None
+    detected = _scheme(tagged, place, rules) if tagged else None
+    told = [f"{part.file}: {note}" for part in parts for note in part.notes]
+    told += [f"{part.file}: has no sentence" for part in parts if not part.sentences]
+    spans = spans_of(drafts, detected, place, rules, told) if detected else None
     read = (
-        Sentence(tuple(draft.words), found, number, file, draft.lines[0])
+        Sentence(tuple(draft.words), found, number, draft.file, draft.lines[0])
         for draft, found, number in zip(
             drafts,
             spans or [draft.spans or () for draft in drafts],
@@ -106,26 +116,24 @@ def assemble(
             strict=True,
         )
     )
-    documented = any(draft.document is not None for draft in drafts)
+    documented = all(draft.document is not None for draft in drafts)
     return FileRead(tuple(read), detected, documented, tuple(told))
 
 
-def _scheme(drafts: Sequence[Draft], file: str, rules: Rules) -> Detected:
+def _scheme(drafts: Sequence[Draft], place: str, rules: Rules) -> Detected:
     """Find the scheme, or hold the one that was given against every tag."""
     if rules.scheme == "auto":
         try:
             return detect(draft.tags for draft in drafts)
         except ValueError as error:
-            raise CorpusError([Problem(str(error), file)]) from error
+            raise CorpusError([Problem(str(error), place), *_clashes(drafts)]) from error
     scheme = SCHEMES[rules.scheme]
     letters = {tag: parse_tag(tag)[0] for draft in drafts for tag in draft.tags}
     foreign = {tag for tag, letter in letters.items() if letter not in scheme.prefixes}
     known = " ".join(scheme.prefixes)
     problems = [
         draft.problem(
-            f"{tag!r} is not a tag of data.scheme = {scheme.name}, whose prefixes are {known}",
-            file,
-            at,
+            f"{tag!r} is not a tag of data.scheme = {scheme.name}, whose prefixes are {known}", at
         )
         for draft in drafts
         for at, tag in enumerate(draft.tags)
@@ -135,6 +143,28 @@ def _scheme(drafts: Sequence[Draft], file: str, rules: Rules) -> Detected:
         raise CorpusError(problems)
     broken = sum(len(violations(draft.tags, scheme)) for draft in drafts)
     return Detected(scheme.name, "given as data.scheme", broken)
+
+
+def _clashes(drafts: Sequence[Draft]) -> list[Problem]:
+    """Name the first tag of every prefix that no scheme has together with some other one."""
+    first: dict[str, tuple[Draft, int]] = {}
+    for draft in drafts:
+        for at, tag in enumerate(draft.tags):
+            first.setdefault(parse_tag(tag)[0], (draft, at))
+    known = [frozenset(scheme.prefixes) for scheme in SCHEMES.values()]
+    against = {
+        one: [two for two in first if not any({one, two} <= letters for letters in known)]
+        for one in first
+    }
+    return [
+        draft.problem(
+            f"{draft.tags[at]!r} is the first tag with {one}-, which no scheme has beside "
+            f"{' or '.join(f'{two}-' for two in against[one])}",
+            at,
+        )
+        for one, (draft, at) in first.items()
+        if against[one]
+    ]
 
 
 _THEN: Mapping[Repair, str] = {
@@ -147,7 +177,7 @@ SHOWN = 3
 
 
 def spans_of(
-    drafts: Sequence[Draft], detected: Detected, file: str, rules: Rules, notes: list[str]
+    drafts: Sequence[Draft], detected: Detected, place: str, rules: Rules, notes: list[str]
 ) -> list[tuple[Span, ...]]:
     """Read the tags of all drafts by the policy of `rules.repair`; given spans are kept.
 
@@ -169,16 +199,16 @@ def spans_of(
         if reading.violations and rules.repair == "discard":
             discarded += len(scheme.decode(draft.tags)) - len(reading.spans)
         broken += [
-            draft.problem(_violation(draft.tags, at, scheme) + _THEN[rules.repair], file, at)
+            draft.problem(_violation(draft.tags, at, scheme) + _THEN[rules.repair], at)
             for at in dict.fromkeys(reading.violations)
         ]
     if broken and rules.repair == "refuse":
         raise CorpusError(broken)
     notes += [str(problem) for problem in broken[:SHOWN]]
     if len(broken) > SHOWN:
-        notes.append(f"{file}: and {len(broken) - SHOWN:,} more such places")
+        notes.append(f"{place}: and {len(broken) - SHOWN:,} more such places")
     if discarded:
-        notes.append(f"{file}: {discarded} spans discarded, since their tags break {scheme.name}")
+        notes.append(f"{place}: {discarded} spans discarded, since their tags break {scheme.name}")
     return found
 
 

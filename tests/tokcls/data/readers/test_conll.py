@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tokcls.config import Columns
-from tokcls.data.readers.conll import read_conll
+from tokcls.data.readers.formats import read_split
 from tokcls.data.readers.rules import Rules
 from tokcls.data.readers.tagged import FileRead
 from tokcls.errors import CorpusError
@@ -15,7 +15,7 @@ from tokcls.labels.spans import Span
 def read(tmp_path: Path, content: str | bytes, rules: Rules | None = None) -> FileRead:
     file = tmp_path / "train.txt"
     file.write_bytes(content.encode() if isinstance(content, str) else content)
-    return read_conll(file, rules)
+    return read_split([file], rules or Rules())
 
 
 def problems(tmp_path: Path, content: str | bytes, rules: Rules | None = None) -> list[str]:
@@ -73,6 +73,16 @@ def test_documents_are_numbered_from_their_marks(tmp_path: Path, mark: str) -> N
     assert [s.document for s in read(tmp_path, "z O\n\n" + content).sentences] == [0, 1, 1, 2]
 
 
+def test_a_file_has_documents_only_where_a_mark_stands_before_its_first_sentence(
+    tmp_path: Path,
+) -> None:
+    marked = "-DOCSTART- O\n\na O\n\nb O\n"
+    assert read(tmp_path, marked).documented
+    late = read(tmp_path, "x O\n\ny O\n\n" + marked)
+    assert not late.documented
+    assert [s.document for s in late.sentences] == [0, 1, 2, 2]
+
+
 def test_without_marks_every_sentence_is_its_own_document(tmp_path: Path) -> None:
     assert [s.document for s in read(tmp_path, "a O\n\nb O\n\nc O").sentences] == [0, 1, 2]
 
@@ -127,9 +137,9 @@ def test_prefixes_of_different_schemes_in_one_file_are_a_problem(tmp_path: Path)
 
 def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"none\.txt: no such file; check the path"):
-        read_conll(tmp_path / "none.txt")
+        read_split([tmp_path / "none.txt"], Rules())
     with pytest.raises(CorpusError, match="is a folder; a file is needed here"):
-        read_conll(tmp_path)
+        read_split([tmp_path], Rules())
 
 
 def notes(found: FileRead) -> list[str]:
@@ -163,26 +173,6 @@ def test_columns_comments_and_documents_of_a_treebank_are_found(tmp_path: Path) 
         "column 1 is read as the words, since column 0 numbers them",
         "6 lines are comments, the first of them line 1",
     ]
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        ("#\tO\n#tag\tB-X\n# note\n", ("#", "#tag")),
-        ("# O\na O\n# a comment\n#tag B-X\n# a O b\n", ("#", "a", "#tag")),
-        ("# NN O\na NN O\n# it is\n", ("#", "a")),
-        ("# O\n#a B-X\n", ("#", "#a")),
-    ],
-)
-def test_a_line_with_a_hash_is_a_word_only_in_the_shape_of_the_others(
-    tmp_path: Path, content: str, expected: tuple[str, ...]
-) -> None:
-    assert words(read(tmp_path, content)) == [expected]
-
-
-def test_a_wrong_tag_behind_a_word_with_a_hash_is_no_comment(tmp_path: Path) -> None:
-    (found,) = problems(tmp_path, "a\tO\n#x\tB_PER\n")
-    assert found.startswith("train.txt:2: 'B_PER' is not a tag")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tokcls.config import Columns
-from tokcls.data.readers.jsonl import read_jsonl
+from tokcls.data.readers.formats import read_split
 from tokcls.data.readers.rules import Rules
 from tokcls.data.readers.tagged import FileRead
 from tokcls.errors import CorpusError
@@ -22,7 +22,7 @@ TEXT = {"text": "Ada sleeps.", "entities": [{"start": 0, "end": 3, "label": "PER
 def read(tmp_path: Path, *lines: Any, rules: Rules | None = None) -> FileRead:
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     (tmp_path / "a.jsonl").write_text("\n".join(texts), encoding="utf-8")
-    return read_jsonl(tmp_path / "a.jsonl", rules)
+    return read_split([tmp_path / "a.jsonl"], rules or Rules())
 
 
 def problems(tmp_path: Path, *lines: Any, rules: Rules | None = None) -> list[str]:
@@ -108,6 +108,9 @@ def test_overlapping_entities_are_counted_or_refused(tmp_path: Path) -> None:
     [
         ('{"tokens": ["a"], "tags": ["O"', "is not JSON at character 31: Expecting ',' delimiter"),
         ('{"tokens": ["a"], "tags": ["O"', "is the line cut off?"),
+        ('{"tokens": ["a"], "tags": ["O', "Unterminated string starting at; is the line cut off?"),
+        ('{"tokens": ["}', "Unterminated string starting at; is the line cut off?"),
+        ('{"tokens": ["a"], "tags": nul', "Expecting value; is the line cut off?"),
         ("[1]", "is [1]; expected one JSON object a line"),
         ("nothing", "is not JSON at character 1: Expecting value"),
         ('{"tokens": ["a"], "tokens": ["b"], "tags": ["O"]}', "the key 'tokens' is given twice"),
@@ -132,7 +135,7 @@ def test_overlapping_entities_are_counted_or_refused(tmp_path: Path) -> None:
         ({"tokens": ["a"], "tags": {"0": "O"}}, "tags is {'0': 'O'}; expected a list"),
         ({**TAGGED, "document": [1]}, "document is [1]; expected text or a number"),
         ({"tokens": ["a"]}, "expected `tokens` and one of `ner_tags`, `tags`"),
-        ({}, "found no key"),
+        ({}, "found none"),
         ({"text": 3, "spans": []}, "the text is 3; expected a string"),
         (
             {"text": "ab", "entities": [{"start": 0, "end": 3, "label": "X"}]},
@@ -152,6 +155,52 @@ def test_all_wrong_lines_are_told_together(tmp_path: Path) -> None:
     bad = {"text": "ab", "spans": [{"start": 1, "end": 2, "label": "X"}, {"start": 0}]}
     found = problems(tmp_path, "{", TAGGED, bad, "7")
     assert [line[:3] for line in found] == [":1:", ":3:", ":3:", ":4:"]
+
+
+def test_all_wrong_words_and_tags_of_a_record_are_told(tmp_path: Path) -> None:
+    found = problems(tmp_path, {"tokens": ["", "b", 3], "tags": ["PER", "O", None, "LOC"]})
+    assert [message.partition("; ")[0] for message in found] == [
+        ":1: 4 tags for 3 tokens",
+        ":1: tags: 'PER' is not a tag",
+        ":1: tags: None is not a tag",
+        ":1: tags: 'LOC' is not a tag",
+        ":1: word 1 is empty",
+        ":1: word 3 is 3",
+    ]
+    assert found[3].endswith("(word 4)")
+
+
+def test_numbers_without_names_are_one_problem_a_record(tmp_path: Path) -> None:
+    record = {"tokens": ["a", "b"], "tags": [1, 2]}
+    assert len(problems(tmp_path, record, record)) == 2
+
+
+def test_a_line_that_is_whole_but_wrong_is_not_said_to_be_cut_off(tmp_path: Path) -> None:
+    for line in ("nothing", '{"tokens": [a]}', '{"tokens": ["a"], "tags": [NaN]}'):
+        assert "cut off" not in problems(tmp_path, line)[0]
+
+
+@pytest.mark.parametrize(
+    "text", ['[{"tokens": ["a"], "tags": ["O"]}]', '\n[\n {"tokens": ["a"],\n  "tags": ["O"]}\n]\n']
+)
+def test_a_file_that_is_one_list_is_refused_once_with_the_remedy(tmp_path: Path, text: str) -> None:
+    (found,) = problems(tmp_path, text)
+    line = 1 + text.index("[")
+    assert found == f":{line}: is a JSON list; write one object a line, as `jq -c '.[]'` does"
+
+
+def test_entities_may_be_a_map_of_lists(tmp_path: Path) -> None:
+    lists = {"start": [0, 4], "end": [3, 9], "label": ["PER", "LOC"]}
+    found = read(tmp_path, {"text": "Ada Paris", "entities": lists})
+    assert found.sentences[0].spans == (Span(0, 1, "PER"), Span(1, 2, "LOC"))
+    uneven = {"text": "Ada Paris", "entities": {**lists, "end": [3]}}
+    assert "the entities are {" in problems(tmp_path, uneven)[0]
+
+
+def test_a_file_tells_of_documents_only_where_every_line_does(tmp_path: Path) -> None:
+    told = {**TAGGED, "document": 1}
+    assert read(tmp_path, told, told).documented
+    assert not read(tmp_path, told, TAGGED).documented
 
 
 def test_a_file_without_sentences_is_a_problem(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,9 +12,12 @@ from datasets import Dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tokcls.config import Columns, Repair
+from tokcls.config import Columns, DataConfig, Repair
+from tokcls.data.corpus import Sentence
+from tokcls.data.readers.arrow import read_dataset, read_saved
 from tokcls.data.readers.formats import FORMATS, format_of, read_split
 from tokcls.data.readers.rules import Rules
+from tokcls.data.source import load_corpus
 from tokcls.errors import CorpusError
 from tokcls.labels.spans import check_spans
 
@@ -52,18 +55,23 @@ KEYS = ["tokens", "words", "tags", "ner_tags", "text", "entities", "spans", "doc
 
 
 def holds(file: Path, content: bytes, rules: Rules) -> bool:
-    """Read a file; sentences must be whole, an error the project's own with a problem in it."""
+    """Read a file as `reads` does."""
     file.write_bytes(content)
+    return reads(lambda: read_split([file], rules).sentences)
+
+
+def reads(read: Callable[[], Iterable[Sentence]]) -> bool:
+    """Read; sentences must be whole, an error the project's own with a problem in it."""
     try:
-        found = read_split([file], rules)
+        found = list(read())
     except CorpusError as error:
         told = [problem for problem in error.problems if problem.file and problem.message]
         str(error).encode()
         if len(told) != len(error.problems) or not told:
             pytest.fail(f"problems without a place or a message: {error.problems}")
         return False
-    assert found.sentences
-    for sentence in found.sentences:
+    assert found
+    for sentence in found:
         assert all(word.strip(" \t\r\n") for word in sentence.words)
         " ".join(sentence.words).encode()
         check_spans(sentence.spans, len(sentence.words))
@@ -124,6 +132,71 @@ def test_good_files_with_a_few_changes(
     tmp_path: Path, format_: str, good: bytes, data: st.DataObject, rules: Rules
 ) -> None:
     holds(tmp_path / f"a.{format_}", data.draw(changed(good)), rules)
+
+
+@given(data=st.data(), rules=RULES)
+@QUICK
+def test_two_parts_with_a_few_changes(
+    tmp_path: Path, format_: str, good: bytes, data: st.DataObject, rules: Rules
+) -> None:
+    paths = [tmp_path / f"train-0000{at}-of-00002.{format_}" for at in (0, 1)]
+    for path in paths:
+        path.write_bytes(data.draw(st.just(good) | changed(good)))
+    reads(lambda: read_split(paths, rules).sentences)
+
+
+VALUES = st.lists(st.sampled_from(["a", "", "O", "B-X", "PER"]) | st.none(), max_size=3)
+TABLES = st.builds(
+    lambda words, tags, lists: {words: [row[0] for row in lists], tags: [row[1] for row in lists]},
+    st.sampled_from(["tokens", "words", "text"]),
+    st.sampled_from(["ner_tags", "tags", "entities", "x"]),
+    st.lists(st.tuples(VALUES, VALUES), max_size=3),
+)
+
+
+@given(tables=st.lists(TABLES, min_size=1, max_size=2))
+@settings(QUICK, max_examples=60)
+def test_parts_with_columns_of_their_own(
+    tmp_path: Path, tables: list[dict[str, list[Any]]]
+) -> None:
+    paths = [tmp_path / f"train-{at:05}-of-{len(tables):05}.parquet" for at in range(len(tables))]
+    for path, columns in zip(paths, tables, strict=True):
+        Dataset.from_dict(columns).to_parquet(path)
+    reads(lambda: read_split(paths, Rules()).sentences)
+
+
+@given(data=st.data())
+@settings(QUICK, max_examples=60)
+def test_a_saved_data_set_with_a_few_changes(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("saved")
+    Dataset.from_dict({"tokens": [["Ada", "b"]], "tags": [["B-X", "O"]]}).save_to_disk(folder)
+    name = data.draw(st.sampled_from(sorted(path.name for path in folder.iterdir())))
+    file = folder / name
+    file.write_bytes(data.draw(changed(file.read_bytes())))
+
+    def read() -> Iterable[Sentence]:
+        for rows in read_saved(folder).values():
+            yield from read_dataset(rows, "saved").sentences
+
+    reads(read)
+
+
+@given(data=st.data(), names=st.sets(st.sampled_from(["train", "dev", "val", "test"]), min_size=1))
+@QUICK
+def test_a_folder_of_files_with_a_few_changes(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, names: set[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("corpus")
+    for name in sorted(names):
+        format_ = data.draw(st.sampled_from(sorted(TEXTS)))
+        content = TEXTS[format_].encode()
+        (folder / f"{name}.{format_}").write_bytes(
+            data.draw(st.just(content) | changed(content) | st.binary(max_size=20))
+        )
+    share = data.draw(st.none() | st.just(0.5))
+    reads(lambda: load_corpus(DataConfig(source=str(folder), validation=share), seed=1).train)
 
 
 @given(records=st.lists(st.dictionaries(st.sampled_from([*KEYS, "label_names"]), JSON), max_size=3))

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from tokcls.config import Columns
+from tokcls.data.readers.formats import read_split
 from tokcls.data.readers.rules import Rules
-from tokcls.data.readers.table import read_csv, read_tsv
 from tokcls.data.readers.tagged import FileRead
 from tokcls.errors import CorpusError
 from tokcls.labels.spans import Span
 
-READERS = {"csv": read_csv, "tsv": read_tsv}
+Kind = Literal["csv", "tsv"]
 
 
-def read(tmp_path: Path, content: str, kind: str = "csv", rules: Rules | None = None) -> FileRead:
+def read(tmp_path: Path, content: str, kind: Kind = "csv", rules: Rules | None = None) -> FileRead:
     file = tmp_path / f"a.{kind}"
     file.write_bytes(content.encode())
-    return READERS[kind](file, rules)
+    return read_split([file], replace(rules or Rules(), format=kind))
 
 
 def problems(
-    tmp_path: Path, content: str, kind: str = "csv", rules: Rules | None = None
+    tmp_path: Path, content: str, kind: Kind = "csv", rules: Rules | None = None
 ) -> list[str]:
     with pytest.raises(CorpusError) as caught:
         read(tmp_path, content, kind, rules)
@@ -35,7 +37,7 @@ def problems(
     ("separator", "kind"), [(",", "csv"), (";", "csv"), ("\t", "tsv")], ids=repr
 )
 def test_rows_with_one_sentence_id_are_a_sentence(
-    tmp_path: Path, separator: str, kind: str, end: str
+    tmp_path: Path, separator: str, kind: Kind, end: str
 ) -> None:
     rows = ["sentence_id,word,tag", "1,Ada,B-PER", "1,sleeps,O", "2,Paris,B-LOC", ""]
     found = read(tmp_path, end.join(rows).replace(",", separator), kind)

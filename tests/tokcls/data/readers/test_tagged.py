@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokcls.config import DataConfig, FileScheme, Repair
-from tokcls.data.readers.conll import read_conll
+from tokcls.data.readers.formats import read_split
 from tokcls.data.readers.rules import Rules, rules_of
 from tokcls.data.readers.tagged import FileRead
 from tokcls.errors import CorpusError
@@ -23,7 +23,7 @@ BROKEN = "a O\n\nb I-X\nc O\nd B-Y\ne I-Y\nf I-Z\n\ng B-X\nh B-Y\n"
 
 def read(tmp_path: Path, rules: Rules) -> FileRead:
     (tmp_path / "f.txt").write_text(BROKEN)
-    return read_conll(tmp_path / "f.txt", rules)
+    return read_split([tmp_path / "f.txt"], rules)
 
 
 def test_broken_tags_are_read_as_conlleval_does_and_counted(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_spans_of_broken_tags_can_be_discarded_and_are_counted(tmp_path: Path) -
 
 def test_of_many_broken_tags_the_first_are_shown_and_the_others_counted(tmp_path: Path) -> None:
     (tmp_path / "many.txt").write_text("a B-X\n\n" + "b I-X\nc B-X\n\n" * 1200)
-    found = read_conll(tmp_path / "many.txt", Rules(scheme="IOB2"))
+    found = read_split([tmp_path / "many.txt"], Rules(scheme="IOB2"))
     assert [note.split(":")[1] for note in found.notes[:3]] == ["3", "6", "9"]
     assert found.notes[3:] == (f"{tmp_path}/many.txt: and 1,197 more such places",)
 
@@ -61,6 +61,19 @@ def test_broken_tags_can_be_refused_and_each_is_named_with_its_line(tmp_path: Pa
     assert f"{tmp_path}/f.txt:3: 'I-X' between the start of the sentence and 'O'" in first
     assert f"{tmp_path}/f.txt:7: 'I-Z' between 'I-Y' and the end of the sentence" in second
     assert second.endswith("mend the tags, or set data.repair to conlleval or discard")
+
+
+def test_prefixes_of_different_schemes_are_each_shown_with_their_first_line(tmp_path: Path) -> None:
+    (tmp_path / "mixed.txt").write_text("a B-X\nb E-X\n\nc O\nd U-X\ne S-X\nf U-X\n")
+    with pytest.raises(CorpusError) as caught:
+        read_split([tmp_path / "mixed.txt"], Rules())
+    told = [(problem.line, problem.message) for problem in caught.value.problems]
+    assert told[0][1].startswith("no scheme has all the prefixes O B E S U; use the tags of one of")
+    assert told[1:] == [
+        (2, "'E-X' is the first tag with E-, which no scheme has beside U-"),
+        (5, "'U-X' is the first tag with U-, which no scheme has beside E- or S-"),
+        (6, "'S-X' is the first tag with S-, which no scheme has beside U-"),
+    ]
 
 
 def test_a_given_scheme_is_used_in_place_of_the_one_that_fits_best(tmp_path: Path) -> None:
