@@ -105,12 +105,12 @@ def test_out_of_memory_is_tried_again_with_half_the_batch(small: Small) -> None:
 
 def test_a_trial_that_raises_again_is_recorded_as_failed(small: Small) -> None:
     rates = "train.learning_rate={choice: [1e30, 0.01]}"
-    ran = small.run("raises", rates, "search.retries=2", "train.epochs=2")
+    ran = small.run("raises", rates, "search.retries=1", "train.epochs=2")
     by_rate = {float(trial.values["train.learning_rate"]): trial for trial in ran.trials}
     failed = by_rate[1e30]
     assert failed.state is State.FAILED
     assert "not a finite number" in failed.reason
-    assert [retry.division for retry in failed.retries] == [1, 1]
+    assert [retry.division for retry in failed.retries] == [1]
     assert by_rate[0.01].state is State.FINISHED
     assert ran.held == {}
 
