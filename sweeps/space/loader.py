@@ -180,11 +180,18 @@ class _Check:
                 self.validate({**first, path: corner}, verbs)
 
     def points(self) -> None:
-        """Judge `search.points`, once all that they refer to is right."""
+        """Judge `search.points`, once all that they refer to is right.
+
+        Where an override took a value out of the space, the point draws another in its place.
+        """
         if self.config is not None and not self.wrong:
             verbs = dict(verbs_in(self.data))
-            for where, message in wrong_points(self.config.search.points, self.data, verbs):
-                self.problems.append(self.places.problem(where, message))
+            for wrong in wrong_points(self.config.search.points, self.data, verbs):
+                if override := self.places.overrides.get(wrong.given.key):
+                    value = shown(wrong.given.value)
+                    self.notes.append(f"search.points: {value} is not tried first, by {override}")
+                else:
+                    self.problems.append(self.places.problem(wrong.given.where, wrong.message))
 
     def validate(
         self, values: Mapping[KeyPath, Any], verbs: Mapping[KeyPath, Verb]

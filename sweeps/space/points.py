@@ -34,9 +34,17 @@ def given(point: Mapping[str, Any], index: int) -> Iterator[Given]:
             yield Given(where, tuple(name.split(".", 1)), value)
 
 
+@dataclass(frozen=True)
+class Wrong:
+    """A value of a point that cannot be tried, and why."""
+
+    given: Given
+    message: str
+
+
 def wrong_points(
     points: Sequence[Mapping[str, Any]], document: Mapping[str, Any], verbs: Mapping[KeyPath, Verb]
-) -> Iterator[tuple[KeyPath, str]]:
+) -> Iterator[Wrong]:
     """Say where and why a point does not lie in the space.
 
     A key that the file fixes may be given with its own value.
@@ -47,13 +55,13 @@ def wrong_points(
             name = dotted(one.key)
             verb = verbs.get(one.key)
             if one.key in seen:
-                yield one.where, f"{name} is given twice in this point; keep one"
+                yield Wrong(one, f"{name} is given twice in this point; keep one")
             elif verb is not None:
                 if (wrong := _outside(verb, one.value)) is not None:
-                    yield one.where, f"{wrong}, got {shown(one.value)}"
+                    yield Wrong(one, f"{wrong}, got {shown(one.value)}")
             elif len(one.key) != 2 or get(document, one.key) != one.value:
                 searched = ", ".join(map(dotted, verbs)) or "nothing"
-                yield one.where, f"{name} is not searched; this file searches {searched}"
+                yield Wrong(one, f"{name} is not searched; this file searches {searched}")
             seen.add(one.key)
 
 

@@ -189,7 +189,7 @@ class SearchSpace:
         stopping = f"stopped early by asha{by}" if asha else "none stopped early"
         lines = [f"{self.name}: {self.trials} trials, drawn by {search.algorithm}, {stopping}"]
         lines += [f"searched  {name}: {inline(verb)}" for name, verb in self.parameters.items()]
-        lines += [f"first     {inline(point)}" for point in self.points]
+        lines += [f"first     {inline(point)}" for point in self.points if point]
         for section in TRIAL_SECTIONS:
             keys = self.document[section].items()
             lines += [

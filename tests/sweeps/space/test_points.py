@@ -151,3 +151,10 @@ def test_a_combination_that_a_rule_forbids_is_not_counted(load: Load) -> None:
     listed = distinct(space.parameters, ruled)
     assert len(listed) == 5
     assert {"train.epochs": 2, "train.seed": 2} not in listed
+
+
+def test_an_override_takes_values_out_of_points_and_says_so(load: Load) -> None:
+    text = SEARCHED + "search:\n  points: [{train.epochs: 2, train.weight_decay: 0.1}]\n"
+    space = load(text, "train.epochs=1")
+    assert space.points == ({"train.weight_decay": 0.1},)
+    assert "search.points: 2 is not tried first, by train.epochs=1" in space.notes
