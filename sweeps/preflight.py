@@ -18,10 +18,12 @@ from sweeps.search.resources import SlotPlan, plan_slots
 from sweeps.search.tracking import tracking_uri
 from sweeps.space.space import SearchSpace
 from tokcls.data.corpus import Corpus
+from tokcls.data.profile import NOT_IN_TRAIN
 from tokcls.data.source import load_corpus
 from tokcls.data.texts import check_context
 from tokcls.errors import ConfigError, Problem, TokclsError
 from tokcls.hub import Lookup, Resolution, resolve_backbones, resolve_source
+from tokcls.labels.plan import unlearned
 from tokcls.labels.types import TypeMap
 from tokcls.model.backbones import Backbone, find_backbone
 
@@ -34,6 +36,14 @@ class Ready:
     corpus: Corpus
     backbones: dict[str, Backbone]
     offline: bool
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user must know of the corpus: what was repaired, and what cannot be learned."""
+        corpus = self.corpus
+        lacking = unlearned(corpus.types, corpus.trained_types, self.space.label_choices)
+        said = (NOT_IN_TRAIN.format(", ".join(lacking)),) if lacking else ()
+        return (*corpus.remarks, *said)
 
 
 def preflight(space: SearchSpace, *, local: bool = True) -> Ready:

@@ -74,7 +74,7 @@ def run_sweep(
     address = cluster_address(address)
     with stages("looking up backbones and corpus"):
         ready = preflight(space, local=address is None)
-    stages.notes((*ready.space.notes, *ready.corpus.remarks))
+    stages.notes((*ready.space.notes, *ready.remarks))
     top = Path(space.sweep.output.folder).expanduser().resolve() / space.name
     folder = newest_run(top) if resume else top / time.strftime("%Y-%m-%dT%H-%M-%S")
     with held(folder):
@@ -231,7 +231,7 @@ def _bundle(running: _Running, winner: Trial) -> Finished:
     receipt = {
         "sweep": ready.space.name,
         "source": ready.corpus.name,
-        "remarks": ready.corpus.remarks,
+        "remarks": ready.remarks,
         "offline": ready.offline,
     }
     with running.stages(f"bundling {winner.trial_id}: scoring test once, exporting, checking"):
@@ -283,5 +283,5 @@ def _tags(ready: Ready, folder: Path) -> dict[str, str]:
         "space_hash": ready.space.space_hash,
         "data_hash": ready.corpus.fingerprint,
         "offline": str(ready.offline).lower(),
-        "notes": "\n".join((*ready.space.notes, *ready.corpus.remarks)),
+        "notes": "\n".join((*ready.space.notes, *ready.remarks)),
     }

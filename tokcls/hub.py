@@ -92,8 +92,9 @@ def _unknown(name: str, words: _Words, said: str) -> str:
     close = difflib.get_close_matches(name, words.local, n=1)
     meant = f" (did you mean {close[0]}?)" if close else ""
     return (
-        f"there is no folder {name!r} here{meant}, it is not in the local cache of the Hub, and "
-        f"{said}; check the name, connect, or name what is on this machine in {words.offline_key}"
+        f"there is no file or folder {name!r} here{meant}, it is not in the local cache of the "
+        f"Hub, and {said}; check the name, connect, or name what is on this machine in "
+        f"{words.offline_key}"
     )
 
 

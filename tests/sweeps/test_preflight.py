@@ -236,11 +236,15 @@ def test_stand_ins_are_used_and_said_when_the_hub_cannot_be_reached(
 @pytest.mark.usefixtures("no_hub")
 def test_without_stand_ins_an_unreachable_hub_is_an_error_at_the_key(load: Load) -> None:
     said = problem_of(load(backbone="org/some-model"))
-    assert said.startswith("s.yaml:4: model.backbone: there is no folder 'org/some-model' here, ")
+    assert said.startswith(
+        "s.yaml:4: model.backbone: there is no file or folder 'org/some-model' here, "
+    )
     assert "the Hub cannot be reached" in said
     assert "model.offline" in said
     said = problem_of(load(source="org/some-corpus"))
-    assert said.startswith("s.yaml:2: data.source: there is no folder 'org/some-corpus' here, ")
+    assert said.startswith(
+        "s.yaml:2: data.source: there is no file or folder 'org/some-corpus' here, "
+    )
     assert "data.offline" in said
 
 
@@ -308,6 +312,18 @@ def test_types_that_a_stand_in_lacks_are_a_note(load: Load) -> None:
     )
     notes = preflight(space).space.notes
     assert any("labels.types: bundled has no type EVENT" in note for note in notes)
+
+
+def test_what_was_repaired_and_what_cannot_be_learned_is_remarked(load: Load, corpus: Path) -> None:
+    (corpus / "valid.txt").write_text("Expo I-EVENT\nAda B-PER\n\n")
+    ready = preflight(load())
+    *repaired, lacking = ready.remarks
+    assert any("valid.txt:1: 'I-EVENT'" in remark for remark in repaired)
+    assert "validation: 1 tags break IOB2" in repaired
+    assert lacking == "not in train: EVENT; nothing can learn it, so it is scored as missed"
+    merged = preflight(load(added="labels:\n  types: {EVENT: PER}\n")).remarks
+    assert lacking not in merged
+    assert len(merged) == len(repaired)
 
 
 def test_validation_is_cut_with_the_seed_of_the_search(load: Load, corpus: Path) -> None:

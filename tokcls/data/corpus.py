@@ -52,21 +52,17 @@ class Corpus:
         return tuple(sorted({span.type for sentence in everything for span in sentence.spans}))
 
     @cached_property
-    def not_in_train(self) -> tuple[str, ...]:
-        """Types that only validation or test have: nothing can learn them."""
-        learned = {span.type for sentence in self.train for span in sentence.spans}
-        return tuple(type_ for type_ in self.types if type_ not in learned)
+    def trained_types(self) -> frozenset[str]:
+        """The types that train has."""
+        return frozenset(span.type for sentence in self.train for span in sentence.spans)
 
     @cached_property
     def remarks(self) -> tuple[str, ...]:
-        """What was read otherwise than it stands there, and what cannot be learned."""
+        """What was read otherwise than it stands there."""
         told = list(self.notes)
         for split, found in self.schemes.items():
             if found.violations:
                 told.append(f"{split}: {found.violations:,} tags break {found.scheme}")
-        if self.not_in_train:
-            names = ", ".join(self.not_in_train)
-            told.append(f"not in train: {names}; nothing can learn it, so it is scored as missed")
         return tuple(told)
 
     @cached_property

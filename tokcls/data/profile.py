@@ -17,8 +17,10 @@ from tokcls.data.tokenizer import TOKENIZER, read_tokenizing
 from tokcls.data.truncation import lost_by_truncation
 from tokcls.data.windows import votes
 from tokcls.labels.ceiling import Ceiling, ceiling
-from tokcls.labels.plan import type_plan
+from tokcls.labels.plan import type_plan, unlearned
 from tokcls.labels.schemes import SCHEMES, Detected
+
+NOT_IN_TRAIN = "not in train: {}; nothing can learn it, so it is scored as missed"
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,7 @@ class Profile:
         lines += [f"  note: {note}" for note in self.notes]
         if self.not_in_train:
             names = ", ".join(self.not_in_train)
-            lines.append(
-                f"  not in train: {names}; nothing can learn it, so it is scored as missed"
-            )
+            lines.append(f"  {NOT_IN_TRAIN.format(names)}")
         lines += [
             f"  scheme {name} cannot write {each.lost:,} of {each.gold:,} validation spans: "
             f"no model that learns it reaches more than F1 {each.f1:.3f}"
@@ -136,7 +136,7 @@ def profile(
         name=corpus.name,
         notes=tuple(notes),
         splits=splits,
-        not_in_train=corpus.not_in_train,
+        not_in_train=unlearned(corpus.types, corpus.trained_types, labels),
         ceilings=_ceilings(corpus, labels),
         backbones=windows,
     )
@@ -230,7 +230,10 @@ def _of_split(split: SplitProfile) -> list[str]:
 
 def _of_windows(name: str, each: WindowProfile) -> str:
     windows = ", ".join(f"{split} {number:,}" for split, number in each.windows.items() if number)
+    unread = "; the tokenizer turns all their words into nothing: scored as missed"
     return (
         f"  {name}: windows of up to {each.max_length} sub-words: {windows}; gold spans lost by "
         f"truncation there: {each.lost_by_truncation:,}, by windows: {each.lost:,}"
+        + unread
+        * bool(each.lost)
     )

@@ -13,6 +13,7 @@ from tokcls.data.corpus import Sentence
 from tokcls.data.readers.formats import SUFFIXES
 from tokcls.errors import Problem
 
+LISTED = 8
 SPLITS: Mapping[str, tuple[str, ...]] = {
     "train": ("train",),
     "validation": ("validation", "valid", "dev", "val", "testa"),
@@ -57,7 +58,8 @@ def find_files(folder: Path, *, required: Iterable[str] = REQUIRED) -> Found:
         if len(files) == 1:
             paths[split] = tuple(*files.values())
         if problem := unclear(split, list(files), required) or _gap(paths.get(split, ())):
-            problems.append(Problem(problem, str(folder)))
+            there = "" if files else f"; the folder has {_shown(folder)}"
+            problems.append(Problem(problem + there, str(folder)))
     return Found(paths, tuple(problems))
 
 
@@ -87,6 +89,12 @@ def cut_by_document(sentences: Sequence[Sentence], share: float, seed: int) -> C
     for sentence in sentences:
         parts[sentence.document in drawn].append(sentence)
     return Cut(tuple(parts[0]), tuple(parts[1]), wanted)
+
+
+def _shown(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir())
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return (", ".join(names[:LISTED]) or "nothing") + more
 
 
 def _stem(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tokcls.config import LabelsConfig
@@ -31,6 +31,19 @@ def type_plan(labels: LabelsConfig, types: Sequence[str]) -> TypePlan:
     """Make the plan for a corpus of these types."""
     learned, scored = TypeMap(labels.types), TypeMap(labels.scored_types)
     return TypePlan(learned, scored, learned.onward(scored, types), scored.image(types))
+
+
+def unlearned(
+    types: Sequence[str], in_train: Collection[str], labels: Sequence[LabelsConfig]
+) -> tuple[str, ...]:
+    """Types that are scored, but that train does not have for every one of `labels` to learn."""
+    found: set[str] = set()
+    for each in labels:
+        plan = type_plan(each, types)
+        taught = {plan.learned.of(type_) for type_ in in_train}
+        kept = (type_ for type_ in types if plan.scored.of(type_) is not None)
+        found |= {type_ for type_ in kept if plan.learned.of(type_) not in taught}
+    return tuple(sorted(found))
 
 
 def label_schema(labels: LabelsConfig, types: Sequence[str]) -> LabelSchema:

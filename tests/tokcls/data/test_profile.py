@@ -59,6 +59,15 @@ def test_types_that_train_lacks_are_named(bert: Path) -> None:
     assert "  not in train: EVENT; nothing can learn it, so it is scored as missed" in found.lines()
 
 
+def test_a_type_that_is_merged_into_one_that_train_has_is_learned(bert: Path) -> None:
+    merged = LabelsConfig(types={"EVENT": "LOC"})
+    assert profile(CORPUS, {}, DataConfig(source="letters"), (merged,)).not_in_train == ()
+    dropped = LabelsConfig(types={"EVENT": None})
+    assert profile(CORPUS, {}, DataConfig(source="letters"), (dropped,)).not_in_train == ()
+    both = (LabelsConfig(), merged)
+    assert profile(CORPUS, {}, DataConfig(source="letters"), both).not_in_train == ("EVENT",)
+
+
 def test_what_truncation_would_lose_is_counted_and_windows_lose_nothing(bert: Path) -> None:
     found = profiled(bert)
     assert found.backbones["tiny"] == found.backbones["twin"]

@@ -64,7 +64,7 @@ def test_the_test_split_may_be_absent(tmp_path: Path) -> None:
 def test_missing_doubtful_and_wrong_files_are_told_together(tmp_path: Path) -> None:
     folder = fill(tmp_path, dev_txt="b\n", val_conll="b O\n", test_txt="c X-\n")
     assert problems(folder) == [
-        f"{folder}: no train split; looked for train",
+        f"{folder}: no train split; looked for train; the folder has dev.txt, test.txt, val.conll",
         f"{folder}: dev.txt and val.conll could each be the validation split; keep one of them",
         f"{folder}/test.txt:1: 'X-' is not a tag; expected O, or B- I- M- E- S- L- U- and a type, "
         "such as B-PER",

@@ -44,7 +44,7 @@ def test_two_files_for_one_split_and_none_for_another_are_problems(tmp_path: Pat
     paths, problems = found(tmp_path, "dev.txt", "eng.testa", "test.txt", "test.csv")
     assert paths == {}
     assert problems == [
-        "no train split; looked for train",
+        "no train split; looked for train; the folder has dev.txt, eng.testa, test.csv, test.txt",
         "dev.txt and eng.testa could each be the validation split; keep one of them",
         "test.csv and test.txt could each be the test split; keep one of them",
     ]
@@ -53,7 +53,7 @@ def test_two_files_for_one_split_and_none_for_another_are_problems(tmp_path: Pat
 def test_a_missing_validation_split_is_told_with_the_other_way_to_have_one(tmp_path: Path) -> None:
     assert found(tmp_path, "train.txt")[1] == [
         "no validation split; looked for validation or valid or dev or val or testa, or set "
-        "data.validation to cut it from train"
+        "data.validation to cut it from train; the folder has train.txt"
     ]
 
 

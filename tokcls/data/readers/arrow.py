@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tokcls.data.readers.records import Keys, Records, find_keys, missing
+from tokcls.data.readers.records import Keys, Records, find_keys, missing, rivals
 from tokcls.data.readers.rules import Rules
 from tokcls.data.readers.tagged import Drafts, FileRead, assemble
 from tokcls.data.readers.text import read_bytes
@@ -106,6 +106,8 @@ def read_dataset(rows: Any, place: str, rules: Rules | None = None) -> FileRead:
 
 
 def _keys(names: list[str], records: Records) -> Keys:
+    if message := rivals(names, records.rules.columns):
+        raise CorpusError([Problem(message, records.file)])
     keys = find_keys(names, records.rules.columns)
     if keys is None:
         raise CorpusError([Problem(missing(names, records.rules.columns), records.file)])

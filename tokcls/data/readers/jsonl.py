@@ -7,7 +7,7 @@ from pathlib import Path
 from reprlib import repr as short
 from typing import Any
 
-from tokcls.data.readers.records import Records, find_keys, missing
+from tokcls.data.readers.records import Records, find_keys, missing, rivals
 from tokcls.data.readers.rules import Rules
 from tokcls.data.readers.tagged import Drafts, check_tag
 from tokcls.data.readers.text import lines_of, read_text
@@ -76,6 +76,9 @@ def _add(line: str, number: int, records: Records) -> None:
         records.names = record[NAMES]
         if len(record) == 1:
             return
+    if message := rivals(record, records.rules.columns):
+        records.wrong(message, number)
+        return
     keys = find_keys(record, records.rules.columns)
     if keys is None:
         records.wrong(missing(record, records.rules.columns), number)

@@ -6,6 +6,7 @@ The words are those of `tokcls.data.words`, so a model is trained on what it wil
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from reprlib import repr as short
@@ -22,14 +23,14 @@ _EXPECTED = 'expected {"start": 0, "end": 5, "label": "PER"}'
 
 @dataclass(frozen=True)
 class Placed:
-    """The words of a text, its spans in words, how many overlaps were dropped, and what is wrong.
+    """The words of a text, its spans in words, which overlaps were dropped, and what is wrong.
 
     With problems, the spans are those that are right.
     """
 
     words: tuple[str, ...]
     spans: tuple[Span, ...]
-    dropped: int = 0
+    dropped: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -62,7 +63,9 @@ def place(text: Any, entities: Any, overlaps: Overlaps, types: Sequence[str] = (
     if overlaps == "refuse" and not problems:
         problems = _overlapping(spans, words)
     texts = tuple(word.text for word in words)
-    return Placed(texts, tuple(kept), len(spans) - len(kept), tuple(problems))
+    left = list((Counter(spans) - Counter(kept)).elements())
+    dropped = tuple(f"{_shown(span, words)} is left out" for span in left)
+    return Placed(texts, tuple(kept), dropped, tuple(problems))
 
 
 def _listed(entities: Any) -> Any:

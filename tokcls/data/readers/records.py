@@ -13,7 +13,7 @@ from typing import Any
 from tokcls.config import Columns
 from tokcls.data.readers.offsets import place
 from tokcls.data.readers.rules import Rules, check_columns
-from tokcls.data.readers.tagged import Draft, Drafts, check_tag, check_word
+from tokcls.data.readers.tagged import SHOWN, Draft, Drafts, check_tag, check_word
 from tokcls.errors import Problem
 
 WORDS = ("tokens", "words")
@@ -45,10 +45,7 @@ class Keys:
 
 
 def find_keys(present: Iterable[str], columns: Columns) -> Keys | None:
-    """Find the keys of a record, or of all rows of a table; None if a needed one is not there.
-
-    Tags of tokens go before offsets in a text, where a record has both.
-    """
+    """Find the keys of a record, or of all rows of a table; None if a needed one is not there."""
     has = set(present)
 
     def first(names: Sequence[str], given: int | str | None = None) -> str:
@@ -65,6 +62,19 @@ def find_keys(present: Iterable[str], columns: Columns) -> Keys | None:
     if text and entities and columns.word is None and columns.tag is None:
         return Keys(text=text, entities=entities, document=document)
     return None
+
+
+def rivals(present: Iterable[str], columns: Columns) -> str:
+    """Say which keys could all hold the gold, so that none is passed over; empty if it is clear."""
+    has = set(present)
+    if columns.tag is not None:
+        return ""
+    tags = [name for name in TAGS if name in has and has.intersection(WORDS)]
+    entities = [name for name in ENTITIES if name in has and has.intersection(TEXT)]
+    if len(could := tags + entities) < 2:
+        return ""
+    remedy = "name the one to read in data.columns.tag, or " if tags else ""
+    return f"{' and '.join(could)} could each hold the entities; {remedy}take the others away"
 
 
 def missing(found: Iterable[str], columns: Columns) -> str:
@@ -87,7 +97,7 @@ class Records:
     problems: list[Problem] = field(default_factory=list)
     _drafts: list[Draft] = field(default_factory=list)
     _empty: int = 0
-    _dropped: int = 0
+    _dropped: list[Problem] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         columns = self.rules.columns
@@ -116,7 +126,8 @@ class Records:
         if self._empty:
             notes.append(f"{self._empty} records have no word")
         if self._dropped:
-            notes.append(f"{self._dropped} overlapping spans left out, the outermost are kept")
+            notes.append(f"{len(self._dropped)} overlapping spans left out, the longest are kept")
+            notes += [str(problem) for problem in self._dropped[:SHOWN]]
         return Drafts(self.file, self._drafts, self.problems, notes)
 
     def _tagged(
@@ -184,7 +195,7 @@ class Records:
             self.wrong(message, line, row)
         if placed.problems:
             return
-        self._dropped += placed.dropped
+        self._dropped += [Problem(left, self.file, line, row) for left in placed.dropped]
         words = list(placed.words)
         lines = [line] * len(words)
         self._keep(Draft(self.file, words, [], lines, document, placed.spans, row))

@@ -58,9 +58,29 @@ def test_texts_with_offsets_are_read_and_have_no_scheme(tmp_path: Path, key: str
     assert found.detected is None
 
 
-def test_both_forms_may_stand_in_one_file_and_tags_go_first(tmp_path: Path) -> None:
-    both = {**TEXT, **TAGGED}
-    found = read(tmp_path, TEXT, both)
+GOLD = {"text": "a", "tokens": ["a"], "entities": [], "spans": [], "ner_tags": ["O"], "tags": ["O"]}
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("text", "entities", "spans"),
+        ("tokens", "ner_tags", "tags"),
+        ("text", "tokens", "ner_tags", "entities"),
+    ],
+)
+def test_gold_that_would_be_passed_over_is_a_problem(tmp_path: Path, keys: tuple[str, ...]) -> None:
+    line = {key: GOLD[key] for key in keys}
+    (problem,) = problems(tmp_path, line)
+    assert problem.startswith(":1: ")
+    assert "could each hold the entities; " in problem
+    if "ner_tags" in keys:
+        assert "name the one to read in data.columns.tag" in problem
+        assert read(tmp_path, line, rules=Rules(columns=Columns(tag="ner_tags"))).sentences
+
+
+def test_both_forms_may_stand_in_one_file(tmp_path: Path) -> None:
+    found = read(tmp_path, TEXT, TAGGED)
     assert [s.words for s in found.sentences] == [("Ada", "sleeps", "."), ("Ada", "Lovelace")]
     assert found.detected is not None
 
@@ -98,7 +118,8 @@ def test_overlapping_entities_are_counted_or_refused(tmp_path: Path) -> None:
     line = {"text": "a b", "spans": [{"start": 0, "end": n, "label": "X"} for n in (1, 3)]}
     found = read(tmp_path, line)
     assert found.sentences[0].spans == (Span(0, 2, "X"),)
-    assert "1 overlapping spans left out, the outermost are kept" in found.notes[0]
+    assert "1 overlapping spans left out, the longest are kept" in found.notes[0]
+    assert found.notes[1].endswith(":1: X at 0 to 1 is left out")
     (problem,) = problems(tmp_path, line, rules=Rules(overlaps="refuse"))
     assert problem.startswith(":1: X at 0 to 3 and X at 0 to 1 overlap; keep one")
 
