@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from tokcls.labels.types import TypeMap
 CHAMPION = "champion"
 MODEL_CODE = Path(__file__).with_name("mlflow_model.py")
 NEEDED = ("numpy", "onnxruntime", "tokenizers", "pydantic")  # what the code that travels imports
+FLUENT = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 EXAMPLE = ["London is the capital of the United Kingdom."]
 
 
@@ -76,9 +78,7 @@ def register(
 
 
 def _log(mlflow: Any, bundle: Path, name: str, uri: str, run_id: str) -> str:
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    with mlflow.start_run(run_id=run_id):
+    with _fluent(mlflow, uri), mlflow.start_run(run_id=run_id):
         info = mlflow.pyfunc.log_model(
             name="bundle",
             python_model=str(MODEL_CODE),
@@ -140,6 +140,23 @@ def score_bundle(folder: Path, gold: Sequence[Sentence], scored: TypeMap) -> flo
     spans = [scored.apply(sentence.spans) for sentence in gold]
     types = sorted({span.type for each in (*spans, *predicted) for span in each})
     return count(spans, predicted, [len(s.words) for s in gold], types).scores().f1
+
+
+@contextmanager
+def _fluent(mlflow: Any, uri: str) -> Iterator[None]:
+    """Let MLflow's fluent calls use a store; they know it from global state, put back behind us."""
+    kept = {name: os.environ.get(name) for name in FLUENT}
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri("")
+        for name, value in kept.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 @contextmanager

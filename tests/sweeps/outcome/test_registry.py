@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,11 +79,23 @@ def test_a_better_score_on_the_same_text_moves_the_alias_and_a_tie_does_not(
     assert "first version" in first.why
     tie = registers(present)
     assert (tie.version, tie.champion) == ("2", False)
-    assert f"version 1 has {present:.3f} on the same text" in tie.why
+    assert "version 1 has as much on the same text" in tie.why
     assert champion(tmp_path) == "1"
     better = registers(present + 1e-6)
     assert (better.version, better.champion) == ("3", True)
     assert champion(tmp_path) == "3"
+
+
+def test_registering_leaves_no_store_behind_for_others(
+    registers: Registers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///theirs.db")
+    registers(0.5)
+    assert os.environ["MLFLOW_TRACKING_URI"] == "sqlite:///theirs.db"
+    assert "MLFLOW_REGISTRY_URI" not in os.environ
+    assert mlflow.get_tracking_uri() == mlflow.get_registry_uri() == "sqlite:///theirs.db"
 
 
 def cut_off(artifacts: Path) -> None:
