@@ -118,4 +118,4 @@ def test_without_locks_a_dead_holder_of_this_host_is_followed(tmp_path: Path) ->
 def test_what_no_driver_wrote_holds_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / NAME).write_text(text)
     with held(tmp_path):
-        pass
+        assert json.loads((tmp_path / NAME).read_text())["pid"] == os.getpid()

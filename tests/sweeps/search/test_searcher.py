@@ -111,8 +111,10 @@ def test_a_searcher_can_be_pickled_at_any_time_as_tune_does(tmp_path: Path, algo
     discrete = ("train.learning_rate=1e-4", f"search.algorithm={algorithm}", *choices)
     searcher = SpaceSearcher(make_space(tmp_path, *discrete), at_once=9)
     for number in range(3):
-        cloudpickle.dumps(searcher)  # type: ignore[no-untyped-call]
-        searcher.suggest(f"tune-{number}")
+        pickled = cloudpickle.dumps(searcher)  # type: ignore[no-untyped-call]
+        again = cloudpickle.loads(pickled)
+        name = f"tune-{number}"
+        assert again.suggest(name)[TRIAL] == searcher.suggest(name)[TRIAL]
 
 
 def test_a_space_without_parameters_is_one_trial(tmp_path: Path) -> None:
