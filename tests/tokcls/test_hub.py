@@ -169,6 +169,7 @@ def test_a_silent_host_costs_one_time_out_for_all_names(silent_hub: None) -> Non
     assert resolved.names == ("minilm-l6",)
 
 
+@pytest.mark.slow
 def test_the_standard_time_out_answers_within_six_seconds(silent_hub: None) -> None:
     started = time.monotonic()
     assert look_up(["org/there"], "model")[0].state == "unreachable"

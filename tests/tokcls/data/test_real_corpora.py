@@ -18,6 +18,8 @@ from tokcls.data.readers.formats import read_split
 from tokcls.data.readers.rules import Rules
 from tokcls.data.source import load_corpus
 
+pytestmark = pytest.mark.slow  # seconds of reading real corpora
+
 
 @dataclass(frozen=True)
 class Size:

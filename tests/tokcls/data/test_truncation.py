@@ -66,6 +66,7 @@ def test_nothing_is_lost_of_sentences_that_fit_or_of_none(wordpiece: Tokenizing)
     assert lost_by_truncation(prepared.splits["test"], wordpiece.room) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wordpiece", "byte_level"])
 def test_of_whole_books_truncation_loses_most_and_windows_nothing(
     kind: str, real_data: Path, request: pytest.FixtureRequest

@@ -71,6 +71,7 @@ def test_thousands_of_random_taggings_are_counted_as_seqeval_and_seqscore_count_
         check(gold, predicted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["bundled", "wikigold", "wnut17", "ncbi-disease", "uner-danish-ddt", "sec-filings"]
 )

@@ -21,6 +21,8 @@ from tokcls.model.backbones import Backbone
 from tokcls.model.loader import load_model, load_tokenizer, tokenizing_of
 from tokcls.model.module import TokenClassifier
 
+pytestmark = pytest.mark.slow  # seconds of reading real corpora
+
 BOOKS = Path(__file__).parents[3] / "../shared/data/litbank-longdoc"
 STRIDE = 16
 GOLD, WORDS = 1061, 21_037  # of the ten books of the validation split
