@@ -13,19 +13,20 @@ import socket
 import time
 import traceback
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 
 from tokcls.errors import InputError, TokclsError
 from tokcls.inference.predictor import Predictor
 from tokcls.inference.request import MAX_TEXTS, Request, answer
-from tokcls.inference.sources import Located
+from tokcls.inference.sources import Located, locate
 from tokcls.inference.web import build_app
 
 BATCH_WAIT_S = 0.003
@@ -43,9 +44,10 @@ class PortInUse(TokclsError):
 
 @serve.ingress()
 class Replica:
-    """One loaded bundle behind HTTP."""
+    """One loaded bundle behind HTTP; a model given by name is looked up on the replica's node."""
 
-    def __init__(self, located: Located, threads: int | None) -> None:
+    def __init__(self, model: Located | str, threads: int | None) -> None:
+        located = locate(model) if isinstance(model, str) else model
         self.predictor = Predictor.from_bundle(located.folder, threads=threads)
         self.about = _describe(located, self.predictor)
         self.lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
@@ -159,7 +161,27 @@ def _start_ray() -> None:
     ray.init(address="local", include_dashboard=False, log_to_driver=True)
 
 
-def _deploy(located: Located, host: str, port: int, threads: int | None) -> None:
+class ServedModel(BaseModel):
+    """What `args` of a Serve config file may say of the model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    """a bundle's folder that every node sees, models:/NAME@ALIAS or models:/NAME/VERSION"""
+    threads: int | None = Field(default=None, ge=1)
+    """the engine's, default all CPUs of the node"""
+
+
+def build(args: Mapping[str, Any]) -> serve.Application:
+    """Build the application for a Serve config file: `import_path: tokcls.inference.app:build`.
+
+    `args` are those of `ServedModel`; pydantic's ValidationError says what is wrong with them.
+    """
+    served = ServedModel.model_validate(dict(args))
+    return _application(served.model, served.threads)
+
+
+def _application(model: Located | str, threads: int | None) -> serve.Application:
     deployment = serve.deployment(
         name="ner",
         num_replicas=1,
@@ -169,9 +191,14 @@ def _deploy(located: Located, host: str, port: int, threads: int | None) -> None
         max_constructor_retry_count=1,
         logging_config={"enable_access_log": False},
     )(Replica)
+    return deployment.bind(model, threads)
+
+
+def _deploy(located: Located, host: str, port: int, threads: int | None) -> None:
+    application = _application(located, threads)
     try:
         serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
-        serve.run(deployment.bind(located, threads), name="ner", route_prefix="/")
+        serve.run(application, name="ner", route_prefix="/")
     except RuntimeError as error:
         raise TokclsError(f"the server did not start: {error}") from error
 
