@@ -31,9 +31,11 @@ def commands() -> list[list[str]]:
 
 def module_calls() -> list[list[str]]:
     """List what runs a module of ours, by itself or as a job: its name, then its arguments."""
+    sweep = (ROOT / "docs" / "kuberay" / "sweep.yaml").read_text(encoding="utf-8")
+    in_the_image = yaml.safe_load(sweep)["spec"]["entrypoint"].replace("/opt/ner-sweeps/", "")
     return [
         words[words.index("-m") + 1 :]
-        for words in commands()
+        for words in (*commands(), shlex.split(in_the_image))
         if words[0] in ("python", "ray") and "-m" in words
     ]
 

@@ -185,7 +185,7 @@ def test_gpu_pods_come_from_zero() -> None:
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
 
 
-def test_the_sweep_is_submitted_with_a_file_of_the_image_and_a_shared_storage() -> None:
+def test_the_sweep_asks_for_a_file_of_the_image_and_for_what_its_pods_have() -> None:
     spec = manifest("sweep.yaml")["spec"]
     words = shlex.split(spec["entrypoint"])
     assert words[:3] == ["python", "-m", "sweeps.run"]
@@ -193,6 +193,11 @@ def test_the_sweep_is_submitted_with_a_file_of_the_image_and_a_shared_storage() 
     assert (ROOT / file).is_file()
     overrides = dict(word.split("=", 1) for word in words[4:])
     assert overrides["output.storage"].startswith("s3://")
+    [group] = cluster("sweep.yaml")["workerGroupSpecs"]
+    limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert overrides["resources.gpus_per_worker"] == limits["nvidia.com/gpu"]
+    assert overrides["resources.cpus_per_worker"] == limits["cpu"]
+    assert int(overrides["resources.concurrent_trials"]) == group["maxReplicas"]
     environment = yaml.safe_load(spec["runtimeEnvYAML"])
     assert environment["env_vars"]["MLFLOW_TRACKING_URI"].startswith("http://")
 
