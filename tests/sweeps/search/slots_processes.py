@@ -15,6 +15,7 @@ import pytest
 from sweeps.search.cluster import ENVIRONMENT
 from sweeps.search.mailbox import Assignment, Verdict
 from sweeps.search.resources import SlotPlan, plan_slots
+from sweeps.search.room import cluster_room
 from sweeps.space.config import ResourcesConfig
 
 
@@ -144,8 +145,7 @@ def main(folder: str) -> None:
 
     os.environ.update(ENVIRONMENT)
     ray.init(address="local", num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False)
-    cluster: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    plan = plan_slots(ResourcesConfig(workers_per_trial=2), cluster)
+    plan = plan_slots(ResourcesConfig(workers_per_trial=2), cluster_room())
     TorchTrainer(
         report_devices,
         train_loop_config={"folder": folder},
