@@ -113,11 +113,17 @@ class Small:
         plan = plan_slots(ready.space.sweep.resources, cluster_room())
         return Materials(ready.space, folder, plan, ready.backbones, share(ready).wait())
 
-    def run(self, name: str, *overrides: str, listeners: Sequence[Any] = ()) -> Ran:
+    def run(
+        self,
+        name: str,
+        *overrides: str,
+        listeners: Sequence[Any] = (),
+        say: Callable[[str], None] = lambda text: None,
+    ) -> Ran:
         """Run a sweep to its end."""
         materials, told = self.materials(name, *overrides), Told()
         tidy = Tidy(materials.folder, metric="val_f1", keep_top=100)
-        trials = search(materials, [told, *listeners, tidy])
+        trials = search(materials, [told, *listeners, tidy], say=say)
         return Ran(trials, told, materials, held())
 
 
