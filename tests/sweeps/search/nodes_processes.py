@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,10 +20,12 @@ from typing import Any
 
 import ray
 from ray.cluster_utils import Cluster
+from ray.util import get_node_ip_address
 
 from sweeps.search.cluster import ENVIRONMENT, ray_session
 from sweeps.search.events import Retry, Trial
 from sweeps.search.mailbox import Epoch
+from tests.sweeps.run_made import MARK, processes_of
 from tests.sweeps.search.slots_small import Ran, Small, write_corpus
 from tests.tiny import tiny_model
 
@@ -33,6 +36,12 @@ HEALTH = {  # a node that is killed is given up after seconds, not half a minute
     "health_check_failure_threshold": 3,
 }
 RATES = "train.learning_rate={choice: [0.01, 0.005, 0.002]}"
+
+
+COMMANDS = (  # of a cluster file, which the fake provider does not run
+    *("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands"),
+    *("head_start_ray_commands", "worker_start_ray_commands", "cluster_synced_files"),
+)
 
 
 @dataclass
@@ -129,13 +138,14 @@ def autoscaling(folder: Path) -> Iterator[str]:
 
     Ray's own AutoscalingCluster would stop every Ray on the machine.
     """
-    address, file = f"127.0.0.1:{free_port()}", folder / "cluster.yaml"
+    port, file = free_port(), folder / "cluster.yaml"
+    host = get_node_ip_address()  # type: ignore[no-untyped-call]
+    address = f"{host}:{port}"
     file.write_text(json.dumps(autoscaling_config(address)), encoding="utf-8")
-    host, _, port = address.partition(":")
-    command = ["ray", "start", "--head", f"--node-ip-address={host}", f"--port={port}", "--block"]
-    command += ["--num-cpus=0", f"--autoscaling-config={file}", "--dashboard-host=127.0.0.1"]
-    command[0] = str(Path(sys.executable).with_name("ray"))
-    environment = {"AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1"}
+    ray_command = str(Path(sys.executable).with_name("ray"))
+    command = [ray_command, "start", "--head", f"--port={port}", "--block", "--num-cpus=0"]
+    command += [f"--autoscaling-config={file}", "--dashboard-host=127.0.0.1"]
+    environment = {"AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1", MARK: str(folder)}
     with (folder / "head.log").open("wb") as log:
         head = subprocess.Popen(
             command, env={**os.environ, **environment}, stdout=log, stderr=subprocess.STDOUT
@@ -150,6 +160,8 @@ def autoscaling(folder: Path) -> Iterator[str]:
     finally:
         head.terminate()
         head.wait(timeout=30)
+        for pid in processes_of(folder):  # nodes outlive the head by a minute
+            os.kill(pid, signal.SIGKILL)
 
 
 def free_port() -> int:
@@ -169,7 +181,8 @@ def autoscaling_config(address: str) -> dict[str, Any]:
     }
     head = {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0}
     one = {"resources": {"CPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 2}
-    return {
+    nothing: dict[str, Any] = {key: [] for key in COMMANDS} | {"file_mounts": {}, "docker": {}}
+    return nothing | {
         "cluster_name": "from-zero",
         "max_workers": 2,
         "upscaling_speed": 10.0,
@@ -183,6 +196,7 @@ def autoscaling_config(address: str) -> dict[str, Any]:
 
 def main(name: str, folder: str) -> None:
     os.environ.update(ENVIRONMENT)
+    os.environ["RAY_AUTH_MODE"] = "disabled"
     result = {"lost": lost, "from_zero": from_zero}[name](Path(folder))
     print(json.dumps(result))
 

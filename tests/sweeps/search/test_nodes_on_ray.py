@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from tests.conftest import RAY_ENVIRONMENT
-from tests.sweeps.run_made import MARK, processes_of
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +24,7 @@ def story(name: str, folder: Path) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", module, name, str(folder)],
         cwd=ROOT,
-        env={**os.environ, **RAY_ENVIRONMENT, MARK: str(folder)},
+        env={**os.environ, **RAY_ENVIRONMENT},
         capture_output=True,
         text=True,
         timeout=300,
@@ -54,4 +53,3 @@ def test_a_cluster_without_a_worker_node_is_made_to_start_them(tmp_path: Path) -
     assert [state for state, _ in told["trials"].values()] == ["finished"] * 3
     assert any("nodes may be starting" in text for text in told["said"])
     assert told["held"] == {}
-    assert processes_of(tmp_path) == []
