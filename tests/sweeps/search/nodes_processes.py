@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._common.utils import reset_ray_address
 from ray.cluster_utils import Cluster
 from ray.util import get_node_ip_address
 
@@ -162,6 +163,7 @@ def autoscaling(folder: Path) -> Iterator[str]:
         head.wait(timeout=30)
         for pid in processes_of(folder):  # nodes outlive the head by a minute
             os.kill(pid, signal.SIGKILL)
+        reset_ray_address()
 
 
 def free_port() -> int:
