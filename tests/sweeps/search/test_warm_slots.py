@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import ray
+from ray import tune
 
 from sweeps.search.events import Retry, State, Trial
 from sweeps.search.mailbox import Epoch
@@ -85,8 +86,8 @@ def test_a_slot_without_a_trial_gives_its_room_back_until_it_has_one(small: Smal
     def drawn(name: str) -> dict[str, Any]:
         return {TRIAL: name, VALUES: {}, RESUMED_AT: 0, DIVISION: 1}
 
-    actor: Any = ray.remote(num_cpus=0)(HastySlot)
-    slot = actor.remote(config=drawn("t001"), materials=materials)
+    actor: Any = ray.remote(num_cpus=0)(tune.with_parameters(HastySlot, materials=materials))
+    slot = actor.remote(config=drawn("t001"))
     assert ray.get(slot.train.remote())["epoch"] == 1
     assert held() == {}
     assert ray.get(slot.reset.remote(drawn("t002")))
