@@ -14,7 +14,7 @@ from typing import Any
 from sweeps.checks import check_gold, check_output, check_tracking, check_windows
 from sweeps.disk import check_disk
 from sweeps.errors import ResourceError
-from sweeps.search.resources import SlotPlan, plan_slots
+from sweeps.search.resources import Room, SlotPlan, plan_slots
 from sweeps.search.tracking import tracking_uri
 from sweeps.space.space import SearchSpace
 from tokcls.data.corpus import Corpus
@@ -80,7 +80,7 @@ def preflight(space: SearchSpace, *, local: bool = True) -> Ready:
 def plan_here(space: SearchSpace) -> SlotPlan:
     """Fit slots into this machine; raise ConfigError at the line of the key that asks too much."""
     try:
-        return plan_slots(space.sweep.resources, local_resources())
+        return plan_slots(space.sweep.resources, Room([local_resources()]))
     except ResourceError as error:
         path = ("resources", error.key)
         raise ConfigError([space.places.problem(path, str(error))]) from error

@@ -27,6 +27,7 @@ from sweeps.search.lock import held
 from sweeps.search.progress import Progress
 from sweeps.search.resources import plan_slots
 from sweeps.search.resume import newest_run, recall, reopen
+from sweeps.search.room import cluster_room
 from sweeps.search.scheduler import most_epochs
 from sweeps.search.share import result_of, share
 from sweeps.search.slot import Materials, assignment_of
@@ -131,7 +132,7 @@ def _run(
 ) -> Outcome:
     space, started = ready.space, history.trials if history else []
     past = recall(space, started)
-    plan = plan_slots(space.sweep.resources, session.resources)
+    plan = plan_slots(space.sweep.resources, cluster_room())
     shared = share(ready)
     with stages("opening MLflow"):
         tracker = Tracker(tracking_uri(space.sweep.tracking.uri), space.sweep.experiment)
@@ -181,7 +182,7 @@ def _search(running: _Running, past: Sequence[Trial], *, taken: int) -> list[Tri
     listeners: list[Listener] = [running.ledger, tracking, progress, tidy]
     try:
         with progress:
-            trials = search(running.materials, listeners, past, taken=taken)
+            trials = search(running.materials, listeners, past, taken=taken, say=progress.note)
     finally:
         tracking.flush()
     if len(trials) < space.trials or not all(trial.over for trial in trials):

@@ -74,6 +74,7 @@ def ray_cluster(no_network: None) -> Iterator[None]:
         for name, value in RAY_ENVIRONMENT.items():
             patch.setenv(name, value)
         ray.init(
+            address="local",  # whatever another Ray of this machine has left in /tmp/ray
             num_cpus=4,
             include_dashboard=True,
             dashboard_host="127.0.0.1",

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tokcls.config import TrialConfig
 from tokcls.data.prepared import Prepared
@@ -69,8 +70,12 @@ class Mailbox:
         self._closed = False
 
     async def assign(self, assignment: Assignment) -> None:
-        """Give the workers a trial; what is left of the one before is forgotten."""
+        """Give the workers a trial; what is left of the one before is forgotten.
+
+        Opens the mailbox again for workers that were to go, but have not asked yet.
+        """
         async with self._changed:
+            self._closed = False
             self._sequence += 1
             self._assignment = assignment
             self._events = asyncio.Queue()
@@ -132,5 +137,7 @@ class Mailbox:
 
 
 def start_mailbox() -> Any:
-    """Start a mailbox actor that takes no CPU from the trials."""
-    return ray.remote(num_cpus=0)(Mailbox).options(max_concurrency=64).remote()
+    """Start a mailbox actor that takes no CPU from the trials, on this node: only workers roam."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    mailbox = ray.remote(num_cpus=0)(Mailbox)
+    return mailbox.options(max_concurrency=64, scheduling_strategy=here).remote()

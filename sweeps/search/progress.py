@@ -85,6 +85,10 @@ class Progress:
         reason = f": {trial.reason}" if trial.reason else ""
         self._line(f"{trial.trial_id} {trial.state}{reached}{reason}; {self._summary()}")
 
+    def note(self, text: str) -> None:
+        """Say what is no trial's own: slots that come, go or wait. A table stays below it."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
     def _waiting(self) -> str:
         return f"waiting for {self._slots} slot{'s' * (self._slots != 1)} to start (15 to 40 s) ..."
 

@@ -1,7 +1,8 @@
 """What is tried next: a study and its draws behind Tune's searcher interface.
 
 Interrupted trials come first, under their old names; what is over already is told to the study, so
-that a resumed sweep knows its past. The limit on trials at once lives here too.
+that a resumed sweep knows its past. The limit on trials at once lives here too, since Tune's own is
+fixed when it starts.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ class SpaceSearcher(Searcher):
     """Draws the trials of `space`; `past` are those of its trials that were started before.
 
     `taken` is how many trials the ledger holds, with those that the space does not hold any more:
-    new trials are numbered on from there.
+    new trials are numbered on from there. `at_once` may be changed at any time; where it falls, no
+    trial is started until enough have ended.
     """
 
     def __init__(
@@ -31,7 +33,7 @@ class SpaceSearcher(Searcher):
     ) -> None:
         search = space.sweep.search
         super().__init__(metric=search.metric, mode="max")
-        self._at_once = at_once
+        self.at_once = at_once
         self._left = space.trials - len(past)
         self._number = max(taken, len(past))
         self._waiting = [trial for trial in past if not trial.over]
@@ -51,7 +53,7 @@ class SpaceSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Give the next trial; None: not now; FINISHED: no more."""
-        if len(self._live) >= self._at_once:
+        if len(self._live) >= self.at_once:
             return None
         if self._waiting:
             return self._resume(trial_id, self._waiting.pop(0))

@@ -2,7 +2,8 @@
 
 Tune (`reuse_actors=True`) -> Slot -> mailbox -> workers. One `step()` is one epoch of the current
 trial. A trial that fails is a result with a `failed` reason; the group that it ran in is replaced
-by Ray Train before the next.
+by Ray Train before the next. A slot that is given nothing to do sends its workers home, so that one
+whose node is lost can have the room.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ TRIAL, VALUES = "trial", "values"  # what the searcher gives Tune
 RESUMED_AT, DIVISION = "resumed_at", "division"  # and what it knows of an interrupted trial
 METRICS = "metrics"  # where a result keeps all that the workers measured
 RESTARTS = 3  # of one worker group by Ray Train, before the slot builds another
-ATTEMPTS = 1  # of a trial in such another group, before it has failed
+ATTEMPTS = 1  # of a trial in such another group without a new epoch, before it has failed
 SMALLEST_BATCH = 16
 POLL_SECONDS = 1.0
+HOME_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,9 @@ def assignment_of(materials: Materials, trial: Trial) -> Assignment:
 class Slot(tune.Trainable):
     """The class that Tune schedules; see the module's docstring."""
 
+    # Well beyond what the driver may need between two calls: trials that go on start again.
+    idle_seconds = 30.0
+
     def setup(  # type: ignore[override]  # tune.with_parameters adds the second argument
         self, config: dict[str, Any], materials: Materials
     ) -> None:
@@ -87,6 +92,7 @@ class Slot(tune.Trainable):
         self._attempts = 0
         self._retries = materials.space.sweep.search.retries
         self._start_group()
+        self._idle, self._home = threading.Timer(self.idle_seconds, self._send_home), False
 
     def _start_group(self) -> None:
         self._mailbox = start_mailbox()
@@ -117,23 +123,39 @@ class Slot(tune.Trainable):
         except Exception as error:  # carried to step(), which makes it the trial's result
             self._error = error
 
+    def _send_home(self) -> None:
+        self._home = True
+        ray.get(self._mailbox.close.remote())
+
+    def _busy(self) -> None:
+        """End the idle time; workers that were sent home are given a moment to go."""
+        self._idle.cancel()
+        if self._home:
+            self._group.join(timeout=HOME_SECONDS)
+
     def _assign(self) -> None:
         """Hand the trial to the workers, to new ones if their group has ended."""
         if not self._group.is_alive():
             ray.kill(self._mailbox)
             self._start_group()
+        self._home = False
         assignment = self._materials.assignment(self._trial)
         ray.get(self._mailbox.assign.remote(replace(assignment, reported=self._reported)))
 
     def step(self) -> dict[str, Any]:
+        self._busy()
         if self._epoch is None and self._reported >= self._epochs():
             return {"epoch": self._reported, "done": True}  # all was told before a restart
-        if self._epoch is None:
+        if self._epoch is None or self._home:
             self._attempts = 0
             self._assign()
         else:
             ray.get(self._mailbox.decide.remote(self._epoch, Verdict.CONTINUE))
-        return self._result(self._next_event())
+        result = self._result(self._next_event())
+        self._idle = threading.Timer(self.idle_seconds, self._send_home)
+        self._idle.daemon = True
+        self._idle.start()
+        return result
 
     def _next_event(self) -> Any:
         """Wait for the workers; what ends group after group is a failure of the trial."""
@@ -162,6 +184,7 @@ class Slot(tune.Trainable):
         space = self._materials.space
         metric = space.sweep.search.metric
         self._epoch = self._reported = event.number
+        self._attempts = 0  # a trial that gets on may lose as many nodes as there are
         final = event.number == self._epochs()
         if final:
             self._end_trial()
@@ -190,6 +213,7 @@ class Slot(tune.Trainable):
         self._epoch = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._busy()
         self._end_trial()
         self._trial, self._reported = new_config, new_config[RESUMED_AT]
         self._retries = self._materials.space.sweep.search.retries
@@ -202,6 +226,7 @@ class Slot(tune.Trainable):
         """Nothing to load: workers find their last state in the trial's folder."""
 
     def cleanup(self) -> None:
+        self._idle.cancel()
         ray.get(self._mailbox.close.remote())
         self._group.join(timeout=20)
         ray.kill(self._mailbox)

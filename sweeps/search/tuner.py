@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ray import tune
 
 from sweeps.search.events import Listener, Retry, State, Trial
 from sweeps.search.mailbox import Epoch
+from sweeps.search.room import HEAD, Following, cluster_room
 from sweeps.search.scheduler import build_scheduler
 from sweeps.search.searcher import SpaceSearcher, state_of
 from sweeps.search.slot import DIVISION, METRICS, TRIAL, VALUES, Materials, Slot
 from sweeps.space.space import SearchSpace
 
-SLOT_RESOURCE = "node:__internal_head__"  # slots only steer: they sit on the head and take no CPU
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a failed trial has no metric
@@ -104,22 +104,27 @@ def search(
     past: Sequence[Trial] = (),
     *,
     taken: int = 0,
+    say: Callable[[str], None] = lambda text: None,
 ) -> list[Trial]:
     """Run every trial that is still to be run, and return all of them, `past` included.
 
     `taken` trials have numbers already, which a sweep whose file was changed may not all recall.
+    `say` hears of slots that come, go or wait.
     Returns early, with trials left RUNNING, when it is interrupted.
     """
     space, plan = materials.space, materials.plan
     os.environ.update(ENVIRONMENT)
     telling = Telling(space, listeners, past)
+    searcher = SpaceSearcher(space, at_once=plan.slots, past=past, taken=taken)
+    following = Following(searcher, space.sweep.resources, plan, cluster_room(), say)
     tuner = tune.Tuner(
         tune.with_resources(
             tune.with_parameters(Slot, materials=materials),
-            tune.PlacementGroupFactory([{SLOT_RESOURCE: 0.001}]),
+            # Slots only steer: they sit on the head and take no CPU.
+            tune.PlacementGroupFactory([{HEAD: 0.001}]),
         ),
         tune_config=tune.TuneConfig(
-            search_alg=SpaceSearcher(space, at_once=plan.slots, past=past, taken=taken),
+            search_alg=searcher,
             scheduler=build_scheduler(space, past),
             num_samples=space.trials + len(past),
             reuse_actors=True,
@@ -129,7 +134,7 @@ def search(
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(materials.folder / "ray"),
-            callbacks=[telling],
+            callbacks=[telling, following],
             failure_config=tune.FailureConfig(max_failures=space.sweep.search.retries),
             verbose=0,
         ),

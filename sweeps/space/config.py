@@ -66,7 +66,8 @@ class SearchConfig(Section):
     retries: Annotated[int, Field(ge=0)] = Field(
         default=1,
         description="times that a trial which fails goes on from its last state; one that ran out "
-        "of memory with half of `train.tokens_per_batch` and twice `train.accumulate`",
+        "of memory with half of `train.tokens_per_batch` and twice `train.accumulate`; a worker or "
+        "node that is lost does not count while the trial gets on",
     )
     grace: PositiveInt = Field(
         default=1, description="epochs that every trial gets before asha may stop it"
@@ -87,10 +88,13 @@ class ResourcesConfig(Section):
         description="auto: 1 where there are GPUs, else 0; a share must be 1/n, with one worker",
     )
     cpus_per_worker: Auto | Annotated[float, Field(gt=0.0)] = Field(
-        default="auto", description="auto: the CPUs divided among all workers that run at once"
+        default="auto",
+        description="auto: a node's CPUs divided among the workers that run on it, 8 at most",
     )
     concurrent_trials: Auto | PositiveInt = Field(
-        default="auto", description="trials that run at once; auto: as many as the cluster holds"
+        default="auto",
+        description="trials that run at once; auto: as many as there is room for while nodes join "
+        "and leave, or as the node types allow where nodes start on demand",
     )
 
     @field_validator("gpus_per_worker")

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from sweeps.search.cluster import ENVIRONMENT
-from sweeps.search.mailbox import Assignment, Verdict
+from sweeps.search.mailbox import Assignment, Verdict, start_mailbox
 from sweeps.search.resources import SlotPlan, plan_slots
+from sweeps.search.room import cluster_room
+from sweeps.search.slot import Slot
 from sweeps.space.config import ResourcesConfig
 
 
@@ -121,6 +123,43 @@ def train_and_record(loop: dict[str, Any]) -> None:
         worker.train(assignment, ray.get(assignment.data), AlwaysOn, None)  # type: ignore[arg-type]
 
 
+def record_threads(plan: SlotPlan, folder: str) -> None:
+    """Start the workers of `plan`, which have nothing to do, and record their threads."""
+    import ray
+    from ray.train import RunConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    mailbox = start_mailbox()
+    ray.get(mailbox.close.remote())
+    TorchTrainer(
+        report_threads,
+        train_loop_config={"mailbox": mailbox, "cpus": plan.cpus, "folder": folder},
+        scaling_config=plan.scaling(),
+        torch_config=TorchConfig(backend=plan.backend),
+        run_config=RunConfig(name="threads", storage_path=f"{folder}/ray"),
+    ).fit()
+
+
+def report_threads(loop: dict[str, Any]) -> None:
+    """Begin as every worker does, and write how many threads torch was given."""
+    import ray.train
+    import torch
+
+    from sweeps.search.worker import work
+
+    torch.set_num_threads(1)
+    work(loop)
+    rank = ray.train.get_context().get_world_rank()
+    threads = {"torch": torch.get_num_threads(), "omp": os.environ.get("OMP_NUM_THREADS")}
+    (Path(loop["folder"]) / f"{rank}.json").write_text(json.dumps(threads), encoding="utf-8")
+
+
+class HastySlot(Slot):
+    """Sends its workers home soon."""
+
+    idle_seconds = 1.0
+
+
 def report_devices(loop: dict[str, Any]) -> None:
     """Write which GPUs this worker was given and sees."""
     import ray
@@ -144,8 +183,7 @@ def main(folder: str) -> None:
 
     os.environ.update(ENVIRONMENT)
     ray.init(address="local", num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False)
-    cluster: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    plan = plan_slots(ResourcesConfig(workers_per_trial=2), cluster)
+    plan = plan_slots(ResourcesConfig(workers_per_trial=2), cluster_room())
     TorchTrainer(
         report_devices,
         train_loop_config={"folder": folder},

@@ -15,6 +15,7 @@ from sweeps.preflight import preflight
 from sweeps.search.events import Retry, Trial
 from sweeps.search.mailbox import Epoch
 from sweeps.search.resources import plan_slots
+from sweeps.search.room import cluster_room
 from sweeps.search.share import share
 from sweeps.search.slot import Materials
 from sweeps.search.tidy import Tidy
@@ -109,15 +110,20 @@ class Small:
         path = folder / "s.yaml"
         path.write_text(TEXT.format(corpus=self.corpus, backbone=self.backbone), encoding="utf-8")
         ready = preflight(load_space(path, overrides), local=False)
-        cluster = dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
-        plan = plan_slots(ready.space.sweep.resources, cluster)
+        plan = plan_slots(ready.space.sweep.resources, cluster_room())
         return Materials(ready.space, folder, plan, ready.backbones, share(ready).wait())
 
-    def run(self, name: str, *overrides: str, listeners: Sequence[Any] = ()) -> Ran:
+    def run(
+        self,
+        name: str,
+        *overrides: str,
+        listeners: Sequence[Any] = (),
+        say: Callable[[str], None] = lambda text: None,
+    ) -> Ran:
         """Run a sweep to its end."""
         materials, told = self.materials(name, *overrides), Told()
         tidy = Tidy(materials.folder, metric="val_f1", keep_top=100)
-        trials = search(materials, [told, *listeners, tidy])
+        trials = search(materials, [told, *listeners, tidy], say=say)
         return Ran(trials, told, materials, held())
 
 

@@ -200,3 +200,16 @@ def test_a_closed_mailbox_hands_out_nothing_but_keeps_what_was_decided(assignmen
         assert await mailbox.verdict(1, 1) is Verdict.STOP
 
     run(talk())
+
+
+def test_a_trial_opens_a_closed_mailbox_for_workers_that_have_not_asked(assignment: Give) -> None:
+    async def talk() -> None:
+        mailbox = Mailbox()
+        await mailbox.close()
+        assert await mailbox.next_assignment(0) is None
+        await mailbox.assign(assignment())
+        given = await mailbox.next_assignment(0)
+        assert given is not None
+        assert given[1].trial_id == "t001"
+
+    run(talk())

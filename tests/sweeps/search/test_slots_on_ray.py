@@ -110,9 +110,11 @@ def two_workers(small: Small) -> Ran:
     return small.run("two", *TWO_WORKERS)
 
 
-@pytest.fixture(scope="module")
-def twice(small: Small) -> tuple[Ran, Ran]:
-    return small.run("once", *DRAWN), small.run("again", *DRAWN)
+@pytest.fixture(scope="module", params=["epochs", "tokens"])
+def twice(small: Small, request: pytest.FixtureRequest) -> tuple[Ran, Ran]:
+    drawn = (*DRAWN, f"search.time={request.param}")
+    first, second = (small.run(f"{name}-{request.param}", *drawn) for name in ("once", "again"))
+    return first, second
 
 
 def test_two_workers_on_two_gpus_get_one_each(tmp_path: Path) -> None:
