@@ -102,8 +102,9 @@ class Slot(tune.Trainable):
 
     def _run_group(self, mailbox: Any) -> None:
         from ray.train import FailureConfig, RunConfig
-        from ray.train.torch import TorchConfig, TorchTrainer
+        from ray.train.torch import TorchTrainer
 
+        from sweeps.search.interface import OverRaysNetwork
         from sweeps.search.worker import work
 
         plan = self._materials.plan
@@ -111,7 +112,7 @@ class Slot(tune.Trainable):
             work,
             train_loop_config={"mailbox": mailbox, "cpus": plan.cpus},
             scaling_config=plan.scaling(),
-            torch_config=TorchConfig(backend=plan.backend),
+            torch_config=OverRaysNetwork(backend=plan.backend),
             run_config=RunConfig(
                 name=f"slot-{self.trial_id}-{time.time_ns()}",
                 storage_path=str(self._materials.folder / "ray" / "slots"),

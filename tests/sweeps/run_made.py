@@ -69,10 +69,14 @@ def start(
     *arguments: str,
     module: str = "sweeps.run",
     env: Mapping[str, str] | None = None,
+    within: Sequence[str] = (),
 ) -> subprocess.Popen[str]:
-    """Start a command in `folder`, in a process group of its own, both outputs in pipes."""
+    """Start a command in `folder`, in a process group of its own, both outputs in pipes.
+
+    `within` comes before it on the command line, for example to run it on another host.
+    """
     return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        [*within, sys.executable, "-m", module, *arguments],
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
