@@ -1,0 +1,86 @@
+"""A cluster that was there before: code and backbones travel to it, and it is named when refused.
+
+Its nodes cannot import the project, nor read the folder of the backbone while a trial is trained.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+from sweeps.search.shipping import FOLDER, digest_of, read_files
+from tests.sweeps.run_made import ended, environment, make_world
+from tests.sweeps.search.cluster_two_nodes import ROOT, TwoNodes, two_nodes
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
+    with two_nodes(tmp_path_factory.mktemp("nodes")) as cluster:
+        yield cluster
+
+
+def test_a_job_trains_on_a_node_that_has_neither_code_nor_backbone(
+    cluster: TwoNodes, tmp_path: Path
+) -> None:
+    world = make_world(tmp_path / "world")
+    entry = (
+        f"cd {world} && PYTHONPATH={ROOT} {sys.executable} -m sweeps.run s.yaml "
+        "search.trials=1 train.learning_rate=0.01 labels.scheme=IOB2 output.register_as=null"
+    )
+    # These stand in the session's own environment as well, which Ray takes for a conflict.
+    submitted = cluster.submit(entry, TOKENIZERS_PARALLELISM="true", HF_HUB_OFFLINE="1")
+    with ended(submitted) as job:
+        sent = cluster.cache("other") / FOLDER
+        _until_sent(sent, job)
+        (world / "bert").rename(world / "nobody-finds-it-here")
+        out, err = job.communicate(timeout=300)
+    assert job.returncode == 0, out + err
+    (copy,) = (each for each in sent.iterdir() if not each.name.startswith("."))
+    assert digest_of(read_files(copy)) == copy.name
+    assert digest_of(read_files(world / "nobody-finds-it-here")) == copy.name
+    assert not (cluster.cache("head") / FOLDER).exists()  # the driver's node used the folder itself
+    assert len(list(world.glob("runs/small/*/bundle/tokcls.json"))) == 1
+
+
+def _until_sent(sent: Path, job: object) -> None:
+    until = time.monotonic() + 200
+    while not [each for each in sent.glob("*") if not each.name.startswith(".")]:
+        assert job.poll() is None, job.communicate()  # type: ignore[attr-defined]
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_the_code_travels_to_every_node_when_a_driver_joins(cluster: TwoNodes) -> None:
+    joined = cluster.run("join", env=cluster.environment())
+    assert joined["joined"] is True
+    found = joined["found"]
+    assert isinstance(found, list)
+    assert len(found) == 2
+    for slot, corpus in found:
+        assert slot.endswith("sweeps/search/slot.py")
+        assert corpus.endswith("tokcls/bundled/__init__.py")
+        assert not slot.startswith(str(ROOT))
+
+
+def test_a_cluster_without_the_token_is_refused_with_what_to_set(cluster: TwoNodes) -> None:
+    refused = str(cluster.run("join", env=environment(HOME=str(cluster.folder)))["refused"])
+    assert f"cannot use the Ray cluster at {cluster.address}" in refused
+    assert "RAY_AUTH_MODE=token" in refused
+
+
+def test_a_cluster_of_another_ray_is_refused_with_both_versions(cluster: TwoNodes) -> None:
+    env = cluster.environment()
+    refused = str(cluster.run("join_as_another_version", env=env)["refused"])
+    for part in (cluster.address, "Ray: 1.2.3", f"Ray: {ray.__version__}", "install"):
+        assert part in refused
+    assert platform.python_version() in refused
+    assert os.linesep not in refused
