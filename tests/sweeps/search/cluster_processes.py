@@ -25,7 +25,7 @@ WAIT_S = 60.0
 def killed_controller(folder: str) -> dict[str, Any]:
     """On a local cluster, kill a Train controller whose workers train; say what is still held."""
     from ray.train import RunConfig, ScalingConfig
-    from ray.train.data_parallel_trainer import DataParallelTrainer
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
     from tests.sweeps.search.slots_small import held
 

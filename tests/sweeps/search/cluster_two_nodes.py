@@ -47,13 +47,12 @@ class TwoNodes:
         arguments = (name, self.address, str(self.folder))
         return run_process(self.folder, *arguments, env=env)
 
-    def submit(self, entry: str, **variables: str) -> subprocess.Popen[str]:
+    def submit(self, *entry: str, **variables: str) -> subprocess.Popen[str]:
         """Start `ray job submit`, which follows the job to its end."""
         runtime = json.dumps({"env_vars": variables})
         given = ("job", "submit", "--address", self.dashboard, "--runtime-env-json", runtime)
-        return start(
-            self.folder, *given, "--", entry, module="ray.scripts.scripts", env=self.environment()
-        )
+        command = (*given, "--", *entry)
+        return start(self.folder, *command, module="ray.scripts.scripts", env=self.environment())
 
 
 def run_process(folder: Path, *arguments: str, env: dict[str, str]) -> dict[str, object]:
@@ -73,7 +72,9 @@ def bare_python(folder: Path) -> Path:
     # Path files of a folder that a path file names are not read: no editable install is found.
     (packages / "libraries.pth").write_text(f"{Path(ray.__file__).parents[1]}\n", encoding="utf-8")
     python = folder / "bin" / "python"
-    tried = subprocess.run([python, "-c", "import sweeps"], env=environment(), capture_output=True)
+    tried = subprocess.run(
+        [python, "-c", "import sweeps"], cwd=folder, env=environment(), capture_output=True
+    )
     assert b"No module named 'sweeps'" in tried.stderr
     return python
 

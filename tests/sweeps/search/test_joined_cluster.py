@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -32,12 +33,10 @@ def test_a_job_trains_on_a_node_that_has_neither_code_nor_backbone(
     cluster: TwoNodes, tmp_path: Path
 ) -> None:
     world = make_world(tmp_path / "world")
-    entry = (
-        f"cd {world} && PYTHONPATH={ROOT} {sys.executable} -m sweeps.run s.yaml "
-        "search.trials=1 train.learning_rate=0.01 labels.scheme=IOB2 output.register_as=null"
-    )
+    entry = ("env", f"--chdir={world}", f"PYTHONPATH={ROOT}", sys.executable, "-m", "sweeps.run")
+    file = ("s.yaml", "search.trials=1", "labels.scheme=IOB2", "output.register_as=null")
     # These stand in the session's own environment as well, which Ray takes for a conflict.
-    submitted = cluster.submit(entry, TOKENIZERS_PARALLELISM="true", HF_HUB_OFFLINE="1")
+    submitted = cluster.submit(*entry, *file, TOKENIZERS_PARALLELISM="true", HF_HUB_OFFLINE="1")
     with ended(submitted) as job:
         sent = cluster.cache("other") / FOLDER
         _until_sent(sent, job)
@@ -51,10 +50,10 @@ def test_a_job_trains_on_a_node_that_has_neither_code_nor_backbone(
     assert len(list(world.glob("runs/small/*/bundle/tokcls.json"))) == 1
 
 
-def _until_sent(sent: Path, job: object) -> None:
+def _until_sent(sent: Path, job: subprocess.Popen[str]) -> None:
     until = time.monotonic() + 200
     while not [each for each in sent.glob("*") if not each.name.startswith(".")]:
-        assert job.poll() is None, job.communicate()  # type: ignore[attr-defined]
+        assert job.poll() is None, "".join(job.communicate())
         assert time.monotonic() < until
         time.sleep(0.05)
 
