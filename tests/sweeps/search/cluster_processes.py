@@ -107,8 +107,8 @@ def join(address: str, folder: str) -> dict[str, Any]:
     return {"joined": session.joined, "found": found}
 
 
-def join_as_another_version(address: str, folder: str) -> dict[str, Any]:
-    """Join a cluster that says, for that moment, that it was started with another Ray."""
+def join_twice(address: str, folder: str) -> dict[str, Any]:
+    """Join a cluster that says first, for a moment, that it was started with another Ray."""
     from ray._private.ray_constants import KV_NAMESPACE_CLUSTER
     from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
@@ -118,9 +118,10 @@ def join_as_another_version(address: str, folder: str) -> dict[str, Any]:
     other = json.dumps(json.loads(true) | {"ray_version": "1.2.3"}).encode()
     kept.internal_kv_put(key, other, True, namespace=KV_NAMESPACE_CLUSTER)
     try:
-        return join(address, folder)
+        refused = join(address, folder)
     finally:
         kept.internal_kv_put(key, true, True, namespace=KV_NAMESPACE_CLUSTER)
+    return refused | join(address, folder)
 
 
 if __name__ == "__main__":
