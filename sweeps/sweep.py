@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from sweeps.search.resume import newest_run, recall, reopen
 from sweeps.search.room import cluster_room
 from sweeps.search.scheduler import most_epochs
 from sweeps.search.share import result_of, share
+from sweeps.search.shipping import ship
 from sweeps.search.slot import Materials, assignment_of
 from sweeps.search.tidy import Tidy
 from sweeps.search.tracking import Tracker, flatten, tracking_uri
@@ -133,6 +134,9 @@ def _run(
     space, started = ready.space, history.trials if history else []
     past = recall(space, started)
     plan = plan_slots(space.sweep.resources, cluster_room())
+    if session.joined:
+        with stages("sending the backbones to the cluster"):
+            ready = replace(ready, backbones=ship(ready.backbones))
     shared = share(ready)
     with stages("opening MLflow"):
         tracker = Tracker(tracking_uri(space.sweep.tracking.uri), space.sweep.experiment)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeps.search.mailbox import Assignment
+from sweeps.search.shipping import here
 from sweeps.search.trial_folder import TrialFolder
 from tokcls.data.prepared import Prepared
 from tokcls.errors import BundleError
@@ -50,6 +51,7 @@ def finish(
     `words` are the corpus's, by split. Raises BundleError if the exported model does not find
     exactly the spans that torch finds.
     """
+    assignment = replace(assignment, backbone=here(assignment.backbone))
     trial = TrialFolder(assignment.folder)
     best = trial.best()
     if best is None:

@@ -11,6 +11,7 @@ import ray
 from ray.exceptions import RayTaskError
 
 from sweeps.preflight import Ready
+from sweeps.search.shipping import here
 from tokcls.config import DataConfig
 from tokcls.data.corpus import Corpus
 from tokcls.data.prepared import Prepared, prepare
@@ -54,6 +55,7 @@ def prepare_for(corpus: Corpus, backbone: Backbone, data: DataConfig) -> Prepare
     """Tokenise a corpus with a backbone's tokenizer; a task: the driver needs no transformers."""
     from tokcls.model.loader import load_tokenizer, tokenizing_of
 
+    backbone = here(backbone)
     tokenizer = load_tokenizer(backbone)
     tokenizing = tokenizing_of(backbone, tokenizer, data.max_length)
     return prepare(corpus, tokenizing, stride=data.stride, context=data.context)

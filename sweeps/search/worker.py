@@ -23,6 +23,7 @@ import torch
 from safetensors.torch import save_file
 
 from sweeps.search.mailbox import Assignment, Epoch, Failure, Verdict
+from sweeps.search.shipping import here
 from sweeps.search.trial_folder import TrialFolder
 from tokcls.data.prepared import Prepared
 from tokcls.labels.plan import label_schema
@@ -88,7 +89,7 @@ def train(
     pl.seed_everything(config.train.seed, workers=False, verbose=False)
     schema = label_schema(config.labels, data.types)
     network = load_model(
-        assignment.backbone,
+        here(assignment.backbone),
         schema,
         dropout=config.model.dropout,
         pad_id=data.tokenizing.pad_id,

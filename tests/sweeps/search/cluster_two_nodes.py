@@ -1,0 +1,126 @@
+"""A cluster of two nodes on this machine, whose Python finds all libraries but not the project.
+
+The head has no CPU, so that all work is on the other node. Each has its own Hugging Face cache, and
+who joins must know the token.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+
+from tests.sweeps.run_made import Done, command, ended, environment, start
+
+ROOT = Path(__file__).resolve().parents[3]
+TOKEN = "3f7a" * 8
+STARTS_WITHIN_S = 60.0
+PROCESSES = "tests.sweeps.search.cluster_processes"
+
+
+@dataclass(frozen=True)
+class TwoNodes:
+    """The cluster's addresses, and the folder below which its nodes keep what is theirs."""
+
+    folder: Path
+    address: str
+    dashboard: str
+
+    def cache(self, node: str) -> Path:
+        """The Hugging Face cache of the `head` or the `other` node."""
+        return self.folder / node
+
+    def environment(self, **added: str) -> dict[str, str]:
+        """What somebody who may use the cluster has in the environment."""
+        return environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN, **added)
+
+    def run(self, name: str, *, env: dict[str, str]) -> dict[str, object]:
+        """Run one of `cluster_processes` with the cluster's address."""
+        arguments = (name, self.address, str(self.folder))
+        return run_process(self.folder, *arguments, env=env)
+
+    def submit(self, *entry: str, **variables: str) -> subprocess.Popen[str]:
+        """Start `ray job submit`, which follows the job to its end."""
+        runtime = json.dumps({"env_vars": variables})
+        given = ("job", "submit", "--address", self.dashboard, "--runtime-env-json", runtime)
+        command = (*given, "--", *entry)
+        return start(self.folder, *command, module="ray.scripts.scripts", env=self.environment())
+
+
+def run_process(folder: Path, *arguments: str, env: dict[str, str]) -> dict[str, object]:
+    """Run one of `cluster_processes` and give what it printed last."""
+    done: Done = command(
+        folder, *arguments, module=PROCESSES, env=env | {"PYTHONPATH": str(ROOT)}, limit=200
+    )
+    assert done.code == 0, done.err
+    found: dict[str, object] = json.loads(done.out.strip().splitlines()[-1])
+    return found
+
+
+def bare_python(folder: Path) -> Path:
+    """Make a Python that has this one's libraries, without what is installed as a link."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    (packages,) = folder.glob("lib/python3*/site-packages")
+    # Path files of a folder that a path file names are not read: no editable install is found.
+    (packages / "libraries.pth").write_text(f"{Path(ray.__file__).parents[1]}\n", encoding="utf-8")
+    python = folder / "bin" / "python"
+    tried = subprocess.run(
+        [python, "-c", "import sweeps"], cwd=folder, env=environment(), capture_output=True
+    )
+    assert b"No module named 'sweeps'" in tried.stderr
+    return python
+
+
+@contextmanager
+def two_nodes(folder: Path) -> Iterator[TwoNodes]:
+    """Start the cluster; end it with all its processes."""
+    python = bare_python(folder / "bare")
+    gcs, dashboard = free_port(), free_port()
+    cluster = TwoNodes(folder, f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}")
+    head = ("--head", f"--port={gcs}", "--num-cpus=0", f"--dashboard-port={dashboard}")
+    with ExitStack() as stack:
+        for name, given in {
+            "head": head,
+            "other": (f"--address={cluster.address}", "--num-cpus=1"),
+        }.items():
+            stack.enter_context(_node(python, cluster, name, given))
+        yield cluster
+
+
+@contextmanager
+def _node(python: Path, cluster: TwoNodes, name: str, given: tuple[str, ...]) -> Iterator[None]:
+    log = cluster.folder / f"{name}.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [python, "-m", "ray.scripts.scripts", "start", *given, "--block"],
+            cwd=cluster.folder,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            env=cluster.environment(HF_HOME=str(cluster.cache(name)), RAY_USAGE_STATS_ENABLED="0"),
+        )
+        with ended(process):
+            until = time.monotonic() + STARTS_WITHIN_S
+            while "Ray runtime started" not in log.read_text():
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < until, log.read_text()
+                time.sleep(0.2)
+            yield
+            process.terminate()  # it ends what it started
+            process.wait(timeout=30)
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
