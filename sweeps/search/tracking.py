@@ -66,18 +66,23 @@ def patience(settings: Mapping[str, str]) -> Iterator[None]:
 
 @dataclass
 class _Run:
-    """What a run has in MLflow, as far as was seen or written; `steps` None: not looked at yet."""
+    """What a run has in MLflow, as far as was seen or written; `steps` None: not looked at yet.
+
+    `figures` are the metrics that belong to no epoch.
+    """
 
     run_id: str
     status: str = "RUNNING"
     params: bool = False
     tags: dict[str, str] = field(default_factory=dict)
     steps: set[int] | None = field(default_factory=set)
+    figures: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def seen(cls, run: Any) -> _Run:
         tags = dict(run.data.tags)
-        return cls(run.info.run_id, run.info.status, bool(run.data.params), tags, None)
+        info, data = run.info, run.data
+        return cls(info.run_id, info.status, bool(data.params), tags, None, dict(data.metrics))
 
 
 class Tracker:
@@ -259,6 +264,8 @@ class Tracker:
         told = {} if run.params else cut(params)
         parameters = [Param(key, value) for key, value in told.items()]
         labels = [RunTag(key, value) for key, value in lacking.items()]
+        points = [each for each in points if each.step or run.figures.get(each.name) != each.value]
+        run.figures |= {each.name: each.value for each in points if not each.step}
         while parameters or points or labels:
             now, points = points[:MOST_POINTS], points[MOST_POINTS:]
             metrics = [Metric(each.name, each.value, each.at, each.step) for each in now]
