@@ -43,5 +43,5 @@ class NothingFinished(SweepError):
 
 
 def first_line(error: BaseException) -> str:
-    """Give what an error says first, or its name if it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """Give what an error says first, 200 characters at most, or its name if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -180,6 +180,20 @@ def test_a_resumed_sweep_opens_the_same_runs_again(store: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_trial_whose_end_the_ledger_lost_has_its_figures_once(store: str) -> None:
+    trial = over("t001", [0.5])
+    opened(store, "lost end").write(trial)
+    second = opened(store, "lost end", resumed=True)
+    trial.state = State.RUNNING
+    second.write(trial)
+    trial.state, trial.ended_at = State.FINISHED, trial.started_at + 90
+    second.write(trial)
+    assert run_of(second, "t001").info.end_time == round(trial.started_at * 1000) + 90_000
+    for metric in ("best_val_f1", "best_epoch", "val_f1"):
+        assert len(history(second, "t001", metric)) == 1
+
+
+@pytest.mark.slow
 def test_runs_of_a_sweep_from_before_tags_are_found_by_their_ids_and_names(store: str) -> None:
     first = opened(store, "older")
     own = first.run_of("")
