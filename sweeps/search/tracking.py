@@ -265,7 +265,7 @@ class Tracker:
         parameters = [Param(key, value) for key, value in told.items()]
         labels = [RunTag(key, value) for key, value in lacking.items()]
         points = [each for each in points if each.step or run.figures.get(each.name) != each.value]
-        run.figures |= {each.name: each.value for each in points if not each.step}
+        figures = {each.name: each.value for each in points if not each.step}
         while parameters or points or labels:
             now, points = points[:MOST_POINTS], points[MOST_POINTS:]
             metrics = [Metric(each.name, each.value, each.at, each.step) for each in now]
@@ -273,6 +273,7 @@ class Tracker:
             parameters, labels = [], []
         run.params = run.params or bool(params)
         run.tags |= lacking
+        run.figures |= figures
 
     def _end(self, run: _Run, status: str, at: float | None) -> None:
         self._client.set_terminated(run.run_id, status, None if at is None else milliseconds(at))
