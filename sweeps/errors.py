@@ -5,6 +5,7 @@ TokclsError
     ├── ResourceError     the machine or cluster has not what the file asks for
     ├── LedgerError       a sweep's record cannot be read, or is not this sweep's
     ├── RegistryError     MLflow cannot be used as asked
+    │   └── RefusedError  it answers, but does not take what it is told
     └── NothingFinished   no trial of the sweep came to a score
 """
 
@@ -33,5 +34,14 @@ class RegistryError(SweepError):
     """MLflow's tracking store or registry cannot be used as asked."""
 
 
+class RefusedError(RegistryError):
+    """MLflow answers, but does not take what it is told; to tell it again is no use."""
+
+
 class NothingFinished(SweepError):
     """No trial of the sweep came to a score."""
+
+
+def first_line(error: BaseException) -> str:
+    """Give what an error says first, 200 characters at most, or its name if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -46,14 +46,16 @@ class Ready:
         return (*corpus.remarks, *said)
 
 
-def preflight(space: SearchSpace, *, local: bool = True) -> Ready:
+def preflight(space: SearchSpace, *, local: bool = True, resume: bool = False) -> Ready:
     """Resolve every name of `space`; `local` also fits a slot into this machine, and its disk.
 
+    A sweep that is resumed (`resume`) goes on while its tracking server is down.
     Raises TokclsError naming file, line and key of what cannot be had.
     """
     slots = plan_here(space).slots if local else 0
     check_output(space)
-    check_tracking(space, tracking_uri(space.sweep.tracking.uri))
+    if not resume:
+        check_tracking(space, tracking_uri(space.sweep.tracking.uri))
     source = _at(space, "data.source", _resolve_source, space)
     models = _at(
         space, "model.backbone", resolve_backbones, space.backbones, space.offline_backbones

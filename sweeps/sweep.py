@@ -13,12 +13,11 @@ from typing import Any
 from sweeps.checks import room_noted
 from sweeps.console import Stages, Terminal
 from sweeps.errors import NothingFinished, SweepError
+from sweeps.outcome.delivery import Record, deliver, delivered_from, make_tracker, recording
 from sweeps.outcome.finish import Finished, finish
 from sweeps.outcome.leaderboard import Leaderboard
-from sweeps.outcome.registry import Registered, register
 from sweeps.outcome.report import Outcome
 from sweeps.preflight import Ready, preflight
-from sweeps.search.background import InBackground
 from sweeps.search.cluster import Session, cluster_address, ray_session
 from sweeps.search.events import Listener, Trial
 from sweeps.search.ledger import NAME as LEDGER
@@ -33,14 +32,11 @@ from sweeps.search.share import result_of, share
 from sweeps.search.shipping import ship
 from sweeps.search.slot import Materials, assignment_of
 from sweeps.search.tidy import Tidy
-from sweeps.search.tracking import Tracker, flatten, tracking_uri
 from sweeps.search.trial_folder import has_weights
 from sweeps.search.tuner import search
 from sweeps.space.sizes import bytes_of
 from sweeps.space.space import SearchSpace
-from sweeps.space.yaml_text import inline
 from tokcls.errors import TokclsError
-from tokcls.labels.types import TypeMap
 
 
 class Interrupted(SweepError):
@@ -75,7 +71,7 @@ def run_sweep(
     """
     address = cluster_address(address)
     with stages("looking up backbones and corpus"):
-        ready = preflight(space, local=address is None)
+        ready = preflight(space, local=address is None, resume=resume)
     stages.notes((*ready.space.notes, *ready.remarks))
     top = Path(space.sweep.output.folder).expanduser().resolve() / space.name
     folder = newest_run(top) if resume else top / time.strftime("%Y-%m-%dT%H-%M-%S")
@@ -88,6 +84,9 @@ def run_sweep(
         terminal.divert(log)
         stages.say(f"the log of Ray goes to {log}")
         try:
+            bundle = delivered_from(history, ready.space.to_yaml())
+            if history is not None and bundle is not None:
+                return _deliver_only(ready, history, bundle, stages)
             return _on_ray(ready, folder, history, stages, address)
         except KeyboardInterrupt:
             if not (folder / LEDGER).is_file():
@@ -112,12 +111,13 @@ def _on_ray(
 class _Running:
     """What the stages of a sweep share once it has a slot plan, data in the store and a record."""
 
-    ready: Ready
+    record: Record
     materials: Materials
     words: Any
-    tracker: Tracker
-    ledger: Ledger
-    stages: Stages
+
+    @property
+    def ready(self) -> Ready:
+        return self.record.ready
 
     @property
     def space(self) -> SearchSpace:
@@ -126,6 +126,10 @@ class _Running:
     @property
     def folder(self) -> Path:
         return self.materials.folder
+
+    @property
+    def stages(self) -> Stages:
+        return self.record.stages
 
 
 def _run(
@@ -139,28 +143,35 @@ def _run(
             ready = replace(ready, backbones=ship(ready.backbones))
     shared = share(ready)
     with stages("opening MLflow"):
-        tracker = Tracker(tracking_uri(space.sweep.tracking.uri), space.sweep.experiment)
+        tracker = make_tracker(ready, folder, history)
     with stages("tokenising the corpus"):
         data = shared.wait()
     ledger = Ledger(folder)
-    parent = tracker.open_sweep(
-        space.name, _params(ready), _tags(ready, folder), history.run_id if history else ""
-    )
-    try:
-        tracker.recall(past.kept)
-        file = {"space": space.to_yaml(), "space_hash": space.space_hash}
-        if history is None:
-            corpus = ready.corpus.fingerprint
-            ledger.open_sweep(name=space.name, corpus=corpus, run_id=parent, **file)
-        else:
-            ledger.open_session(**file)
-            stages.notes(past.notes())
+    file = {"space": space.to_yaml(), "space_hash": space.space_hash}
+    if history is None:
+        corpus = ready.corpus.fingerprint
+        ledger.open_sweep(name=space.name, corpus=corpus, sweep_id=tracker.sweep_id, **file)
+    else:
+        ledger.open_session(**file)
+        stages.notes(past.notes())
+    with recording(ready, ledger, tracker, past.kept, stages) as record:
         materials = Materials(space, folder, plan, ready.backbones, data)
-        running = _Running(ready, materials, shared.words, tracker, ledger, stages)
+        running = _Running(record, materials, shared.words)
         return _conclude(running, _search(running, past.kept, taken=len(started)))
-    except BaseException:  # Ctrl-C as well: no run may look as if it still went on
-        tracker.close_sweep(done=False)
-        raise
+
+
+def _deliver_only(ready: Ready, history: History, bundle: Finished, stages: Stages) -> Outcome:
+    """Register, and write to MLflow, what an earlier session of a sweep could not."""
+    past = recall(ready.space, history.trials).kept
+    board = Leaderboard(past, metric=ready.space.sweep.search.metric)
+    best = history.after["bundled"]["winner"]
+    winner = next(trial for trial in past if trial.trial_id == best)
+    tracker = make_tracker(ready, history.folder, history)
+    with recording(ready, Ledger(history.folder), tracker, past, stages) as record:
+        try:
+            return deliver(record, board, winner, bundle, history.after)
+        except TokclsError as error:
+            raise Unconcluded(board, error) from error
 
 
 def _search(running: _Running, past: Sequence[Trial], *, taken: int) -> list[Trial]:
@@ -182,13 +193,10 @@ def _search(running: _Running, past: Sequence[Trial], *, taken: int) -> list[Tri
     progress.recall(past)
     tidy = _tidy(running)
     tidy.recall(past)
-    tracking = InBackground(running.tracker)
-    listeners: list[Listener] = [running.ledger, tracking, progress, tidy]
-    try:
-        with progress:
-            trials = search(running.materials, listeners, past, taken=taken, say=progress.note)
-    finally:
-        tracking.flush()
+    record = running.record
+    listeners: list[Listener] = [record.ledger, record.tracking, progress, tidy]
+    with progress:
+        trials = search(running.materials, listeners, past, taken=taken, say=progress.note)
     if len(trials) < space.trials or not all(trial.over for trial in trials):
         raise Interrupted(running.folder)
     return trials
@@ -220,15 +228,9 @@ def _conclude(running: _Running, trials: Sequence[Trial]) -> Outcome:
         raise NothingFinished(f"no trial came to a score; see {log}\n{reasons}")
     try:
         bundle = _bundle(running, winner)
-        registered = _register(running, winner, bundle)
+        return deliver(running.record, board, winner, bundle, {})
     except TokclsError as error:
         raise Unconcluded(board, error) from error
-    running.tracker.log_winner(winner, bundle.metrics)
-    running.tracker.close_sweep(done=True, metrics=bundle.metrics)
-    running.ledger.write("done", winner=winner.trial_id, bundle=str(bundle.folder))
-    # What stood in for what was asked for belongs beside the scores.
-    notes = running.space.notes if running.ready.offline else ()
-    return Outcome(running.folder, board, winner, bundle, registered, running.tracker.uri, notes)
 
 
 def _bundle(running: _Running, winner: Trial) -> Finished:
@@ -249,44 +251,7 @@ def _bundle(running: _Running, winner: Trial) -> Finished:
         )
     configuration = running.space.to_yaml(winner.values)
     (running.folder / "winner.yaml").write_text(configuration, encoding="utf-8")
+    running.record.ledger.write(
+        "bundled", winner=winner.trial_id, bundle=str(bundle.folder), metrics=bundle.metrics
+    )
     return bundle
-
-
-def _register(running: _Running, winner: Trial, bundle: Finished) -> Registered | None:
-    name, corpus = running.space.sweep.output.register_as, running.ready.corpus
-    if name is None:
-        return None
-    labels = assignment_of(running.materials, winner).config.labels
-    with running.stages("registering in MLflow"):
-        return register(
-            bundle.folder,
-            name=name,
-            uri=running.tracker.uri,
-            run_id=winner.run_id or running.tracker.run_id,
-            f1=bundle.metrics["val_f1"],
-            gold=corpus.validation,
-            scored=TypeMap(labels.scored_types),
-            tags={
-                "trial": winner.trial_id,
-                "data_hash": corpus.fingerprint,
-                "offline": str(running.ready.offline).lower(),
-            },
-        )
-
-
-def _params(ready: Ready) -> dict[str, str]:
-    """What the parent run shows: the searched ranges, and how the search is run."""
-    space = ready.space
-    searched = {f"searched.{name}": inline(verb) for name, verb in space.parameters.items()}
-    return searched | flatten(space.sweep.search.model_dump(mode="json"), "search.")
-
-
-def _tags(ready: Ready, folder: Path) -> dict[str, str]:
-    return {
-        "sweep": ready.space.name,
-        "folder": str(folder),
-        "space_hash": ready.space.space_hash,
-        "data_hash": ready.corpus.fingerprint,
-        "offline": str(ready.offline).lower(),
-        "notes": "\n".join((*ready.space.notes, *ready.remarks)),
-    }

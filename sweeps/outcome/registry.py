@@ -15,6 +15,7 @@ from typing import Any
 
 import tokcls
 from sweeps.errors import RegistryError
+from sweeps.search.tracking import patience
 from tokcls.data.corpus import Sentence
 from tokcls.errors import TokclsError
 from tokcls.inference.predictor import Predictor
@@ -26,6 +27,7 @@ CHAMPION = "champion"
 MODEL_CODE = Path(__file__).with_name("mlflow_model.py")
 NEEDED = ("numpy", "onnxruntime", "tokenizers", "pydantic")  # what the code that travels imports
 FLUENT = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}  # by itself it tries for minutes
 EXAMPLE = ["London is the capital of the United Kingdom."]
 
 
@@ -57,24 +59,41 @@ def register(
     """Log `bundle` to a run as a model from code, register it, and let the better one be champion.
 
     The new version becomes champion if `f1` beats the present one's on the same `gold`
-    sentences, by the types that `scored` makes of theirs. Raises RegistryError when MLflow refuses.
+    sentences, by the types that `scored` makes of theirs. Again for the same run and tags it is the
+    same version. Raises RegistryError when MLflow refuses or does not answer.
     """
-    with _quiet():
+    with _quiet(), patience(PATIENCE):
         import mlflow
         from mlflow.exceptions import MlflowException
 
         try:
-            number = _log(mlflow, bundle, name, uri, run_id)
             client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+            number = _registered(client, name, run_id, tags) or _log(
+                mlflow, bundle, name, uri, run_id
+            )
             for key, value in tags.items():
                 client.set_model_version_tag(name, number, key, value)
             present = _champion_version(client, name)
+            if present == number:
+                return Registered(name, number, True, "it is that already")
             beaten, why = _compare(present, name, uri, f1, gold, scored)
             if beaten:
                 client.set_registered_model_alias(name, CHAMPION, number)
         except (MlflowException, OSError) as error:
             raise RegistryError(f"{name} cannot be registered in {uri}: {error}") from error
-    return Registered(name, str(number), beaten, why)
+    return Registered(name, number, beaten, why)
+
+
+def _registered(client: Any, name: str, run_id: str, tags: Mapping[str, str]) -> str:
+    """Find the version that an earlier attempt made of this run, whose answer was lost."""
+    where = f"name = '{name}' and run_id = '{run_id}'"
+    found = [
+        int(version.version)
+        for version in client.search_model_versions(where)
+        # It is tagged behind its making.
+        if all(version.tags.get(key, value) == value for key, value in tags.items())
+    ]
+    return str(max(found, default=""))
 
 
 def _log(mlflow: Any, bundle: Path, name: str, uri: str, run_id: str) -> str:

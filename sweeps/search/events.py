@@ -45,7 +45,6 @@ class Trial:
     epochs: list[Epoch] = field(default_factory=list)
     started_at: float = field(default_factory=time.time)
     ended_at: float | None = None
-    run_id: str = ""
     retries: list[Retry] = field(default_factory=list)
 
     @property

@@ -1,11 +1,14 @@
 """The sweep's own record: append-only JSON lines, one event a line, flushed before anything else.
 
-{"event": "sweep", "version": 2, "name": ..., "space": ..., "corpus": ..., "run_id": ...}
+{"event": "sweep", "version": 3, "name": ..., "space": ..., "corpus": ..., "sweep_id": ...}
 {"event": "started", "trial": "t001", "values": {...}, "config": {...}, "config_hash": ..., ...}
 {"event": "epoch", "trial": "t001", "number": 1, "metrics": {...}}
 {"event": "retried", "trial": "t001", "reason": ..., "batches_cut_into": 2}
 {"event": "ended", "trial": "t001", "state": "finished", "reason": ""}
+{"event": "bundled", "winner": "t001", "bundle": ..., "metrics": {...}}
+{"event": "registered", "name": ..., "version": ..., "champion": true, "why": ...}
 {"event": "done", "winner": "t001", "bundle": ...}
+{"event": "tracked"}                  MLflow has all of it
 {"event": "session", "space": ...}    a resume, maybe with another file: not done any more
 """
 
@@ -22,28 +25,43 @@ from sweeps.errors import LedgerError
 from sweeps.search.events import Retry, State, Trial
 from sweeps.search.mailbox import Epoch
 
-VERSION = 2
-READABLE = (1, 2)  # version 1 knew no sessions
+VERSION = 3
+READABLE = (1, 2, 3)  # version 1 knew no sessions, version 2 only one attempt to write to MLflow
 NAME = "ledger.jsonl"
+AFTER = ("bundled", "registered", "done", "tracked")
 
 
 @dataclass(frozen=True)
 class History:
     """What a ledger tells: the sweep's first line, and its trials in the order they started.
 
-    `space` is the file of the last session.
+    `space` is the file of the last session, `after` what came of it when its trials were over.
     """
 
     folder: Path
     header: dict[str, Any]
     trials: list[Trial]
-    done: bool
     space: str
+    after: dict[str, dict[str, Any]]
 
     @property
     def run_id(self) -> str:
-        """The sweep's own run in MLflow."""
-        return str(self.header["run_id"])
+        """The sweep's own run in MLflow, where that was known when the ledger was begun."""
+        return str(self.header.get("run_id", ""))
+
+    @property
+    def sweep_id(self) -> str:
+        """The tag that the sweep's own run has in MLflow."""
+        return str(self.header.get("sweep_id", ""))
+
+    @property
+    def done(self) -> bool:
+        return "done" in self.after
+
+    @property
+    def tracked(self) -> bool:
+        """Whether nothing is known to be missing in MLflow."""
+        return "tracked" in self.after or (self.done and self.header["version"] < 3)
 
 
 class Ledger:
@@ -65,13 +83,15 @@ class Ledger:
                 file.truncate(end)
                 os.fsync(file.fileno())
 
-    def write(self, event: str, **fields: Any) -> None:
-        """Append one event; it is on disk when this returns."""
-        line = json.dumps({"event": event, **fields, "time": round(time.time(), 3)})
+    def write(self, event: str, *, at: float | None = None, **fields: Any) -> float:
+        """Append one event, now or `at` (seconds since 1970), which is returned; then on disk."""
+        moment = round(time.time() if at is None else at, 3)
+        line = json.dumps({"event": event, **fields, "time": moment})
         with self.path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
             file.flush()
             os.fsync(file.fileno())
+        return moment
 
     def open_sweep(self, **header: Any) -> None:
         """Write the first line."""
@@ -91,7 +111,9 @@ class Ledger:
         )
 
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
-        self.write("epoch", trial=trial.trial_id, number=epoch.number, metrics=epoch.metrics)
+        self.write(
+            "epoch", at=epoch.at, trial=trial.trial_id, number=epoch.number, metrics=epoch.metrics
+        )
 
     def retried(self, trial: Trial, retry: Retry) -> None:
         self.write(
@@ -99,7 +121,13 @@ class Ledger:
         )
 
     def ended(self, trial: Trial) -> None:
-        self.write("ended", trial=trial.trial_id, state=trial.state.value, reason=trial.reason)
+        self.write(
+            "ended",
+            at=trial.ended_at,
+            trial=trial.trial_id,
+            state=trial.state.value,
+            reason=trial.reason,
+        )
 
 
 def read_ledger(folder: Path) -> History:
@@ -113,7 +141,8 @@ def read_ledger(folder: Path) -> History:
     lines = path.read_bytes().split(b"\n")
     trials: dict[str, Trial] = {}
     header: dict[str, Any] = {}
-    space, done = "", False
+    space = ""
+    after: dict[str, dict[str, Any]] = {}
     for number, line in enumerate(lines[:-1], 1):
         try:
             event = json.loads(line)
@@ -121,15 +150,15 @@ def read_ledger(folder: Path) -> History:
                 header, space = event, event.get("space", "")
                 _check_version(path, header)
             elif event["event"] == "session":
-                space, done = event["space"], False
-            elif event["event"] == "done":
-                done = True
+                space, after = event["space"], {}
+            elif event["event"] in AFTER:
+                after[event["event"]] = event
             else:
                 _apply(event, trials)
         except (ValueError, KeyError, TypeError) as error:
             raise LedgerError(f"{path}:{number}: not a ledger's line ({error!r})") from error
     _check_version(path, header)
-    return History(folder, header, list(trials.values()), done, space)
+    return History(folder, header, list(trials.values()), space, after)
 
 
 def _check_version(path: Path, header: dict[str, Any]) -> None:
@@ -153,7 +182,7 @@ def _apply(event: dict[str, Any], trials: dict[str, Trial]) -> None:
         return
     trial = trials[trial_id]
     if event["event"] == "epoch":
-        trial.epochs.append(Epoch(event["number"], event["metrics"]))
+        trial.epochs.append(Epoch(event["number"], event["metrics"], event["time"]))
     elif event["event"] == "retried":
         trial.retries.append(Retry(event["reason"], event["batches_cut_into"]))
     else:

@@ -7,6 +7,7 @@ times out while a slot is idle, and a group that was replaced finds the trial it
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -41,10 +42,11 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One scored epoch (counted from 1)."""
+    """One scored epoch (counted from 1), and when it was heard of (seconds since 1970)."""
 
     number: int
     metrics: dict[str, float] = field(default_factory=dict)
+    at: float = field(default_factory=time.time, compare=False)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,8 @@ def newest_run(sweeps: Path) -> Path:
 def reopen(folder: Path, *, space: str, corpus: str) -> History:
     """Read a run to go on with it: `space` is the file as text, `corpus` a fingerprint.
 
-    Raises LedgerError if it was started on another corpus, or is finished and the file is the same.
+    Raises LedgerError if it was started on another corpus, or is finished, in MLflow too, and the
+    file is the same.
     """
     history = read_ledger(folder)
     then = history.header["corpus"]
@@ -63,7 +64,7 @@ def reopen(folder: Path, *, space: str, corpus: str) -> History:
             f"{folder} cannot be resumed: its corpus was {then} and is now {corpus}; "
             "put the data back, or run without --resume"
         )
-    if history.done and history.space == space:
+    if history.done and history.tracked and history.space == space:
         raise LedgerError(
             f"nothing to resume: {folder} is finished; run without --resume, or ask for more in "
             "the file, such as search.trials"

@@ -1,36 +1,47 @@
 """The only writer to MLflow while a sweep runs: one parent run, one child run a trial.
 
-A listener in the driver. A tracking store that fails never stops training: the ledger holds
-everything, and the first failure is said once.
+Each write brings one run up to date with what the sweep knows, and may be repeated: where an answer
+was lost, what the store has is looked up first, and every point has the time at which it happened.
+So no run and no point is there twice, however often a store or the driver fails.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
-from sweeps.errors import RegistryError
-from sweeps.search.events import Retry, State, Trial
-from sweeps.search.mailbox import Epoch
+from sweeps.errors import RefusedError, RegistryError, first_line
+from sweeps.search.events import Trial
+from sweeps.search.shown import (
+    SEEN_BY,
+    STATUS,
+    End,
+    Point,
+    SweepRun,
+    cut,
+    flatten,
+    milliseconds,
+    points,
+    points_of,
+    tags_of,
+)
 
 DEFAULT_URI = "sqlite:///mlflow.db"
-STATUS = {
-    State.FINISHED: "FINISHED",
-    State.STOPPED: "FINISHED",
-    State.FAILED: "FAILED",
-}
 PARENT_TAG = "mlflow.parentRunId"
+SWEEP_TAG = "sweep_id"  # by which a sweep's run is found whose id was never heard
+TRIAL_TAG = "trial"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI's view of runs
 SHARED_TAGS = ("offline",)  # that a trial's run has from its sweep's
-HEADLINE = ("val_f1", "val_precision", "val_recall", "val_accuracy", "val_loss")
-WHOLE = ("types", "score_types")  # maps whose keys come from the corpus: one parameter each
-LONGEST_VALUE = 6000
-
-logger = logging.getLogger(__name__)
+MOST_POINTS = 800  # MLflow takes 1,000 values a call, parameters and tags among them
+PAGE = 1000
+REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS")
+LOOK_AGAIN_S = 1.0
+PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
 
 def tracking_uri(configured: str | None) -> str:
@@ -38,168 +49,232 @@ def tracking_uri(configured: str | None) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or configured or DEFAULT_URI
 
 
-class Tracker:
-    """Writes a sweep to MLflow, with explicit run ids and no fluent state."""
+@contextmanager
+def patience(settings: Mapping[str, str]) -> Iterator[None]:
+    """Let MLflow's client wait as `settings` say, which it reads off the environment at each call.
 
-    def __init__(self, uri: str, experiment: str) -> None:
+    What the user has set counts more; the environment is put back, as processes inherit it.
+    """
+    added = [name for name in settings if name not in os.environ]
+    os.environ.update({name: settings[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+@dataclass
+class _Run:
+    """What a run has in MLflow, as far as was seen or written; `steps` None: not looked at yet.
+
+    `figures` are the metrics that belong to no epoch.
+    """
+
+    run_id: str
+    status: str = "RUNNING"
+    params: bool = False
+    tags: dict[str, str] = field(default_factory=dict)
+    steps: set[int] | None = field(default_factory=set)
+    figures: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def seen(cls, run: Any) -> _Run:
+        tags = dict(run.data.tags)
+        info, data = run.info, run.data
+        return cls(info.run_id, info.status, bool(data.params), tags, None, dict(data.metrics))
+
+
+class Tracker:
+    """Writes a sweep to MLflow, with explicit run ids and no fluent state.
+
+    `open`, `write` and `close` raise whatever a store raises that does not answer, and can be
+    called again then; RefusedError says that again is no use. One thread at a time.
+    """
+
+    def __init__(self, uri: str, experiment: str, sweep: SweepRun) -> None:
+        self.uri = uri
+        self._experiment, self._sweep = experiment, sweep
+        self._client: Any = None
+        self._experiment_id = ""
+        self._own: _Run | None = None
+        self._runs: dict[str, _Run] = {}
+        self._in_doubt: set[str] = {""} if sweep.resumed else set()
+
+    @property
+    def sweep_id(self) -> str:
+        """The tag by which the sweep's own run is found again."""
+        return self._sweep.sweep_id
+
+    def connect(self) -> None:
         """Open the store and find or make the experiment; raise RegistryError if that fails."""
+        try:
+            with patience(PATIENCE):
+                self._connect()
+        except Exception as error:  # a store raises what its driver raises
+            said = first_line(error)
+            raise RegistryError(f"MLflow at {self.uri} cannot be used: {said}") from error
+
+    def _connect(self) -> None:
         for name in ("alembic", "mlflow.store.db.utils"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         from mlflow.tracking import MlflowClient
 
-        self.uri = uri
-        self._failed = False
+        client: Any = MlflowClient(tracking_uri=self.uri)
+        found = client.get_experiment_by_name(self._experiment)
+        self._experiment_id = (
+            found.experiment_id
+            if found
+            else client.create_experiment(self._experiment, tags=EXPERIMENT_TAGS)
+        )
+        self._client = client
+
+    def run_of(self, trial_id: str) -> str:
+        """Give the id of a trial's run; of the sweep's own where MLflow took none for the trial."""
+        own = self._own.run_id if self._own else ""
+        return self._runs[trial_id].run_id if trial_id in self._runs else own
+
+    def open(self) -> None:
+        """Find or make the sweep's own run; of a resumed sweep also find the trials' runs."""
+        with self._writing(""):
+            if self._client is None:
+                self._connect()
+            sweep = self._sweep
+            tags = {**sweep.tags, SWEEP_TAG: sweep.sweep_id}
+            run = self._seek_own() or self._create(sweep.name, tags, time.time())
+            self._own = run
+            self._bring(run, flatten(sweep.params), [], tags)
+            if run.status != "RUNNING":
+                self._client.update_run(run.run_id, status="RUNNING")
+                run.status = "RUNNING"
+            if sweep.resumed:
+                self._runs = self._children(run.run_id)
+
+    def write(self, trial: Trial) -> None:
+        """Bring a trial's run up to date: parameters, epochs, tags, and its end if it is over."""
+        with self._writing(trial.trial_id):
+            run = self._run(trial)
+            status, tags = STATUS[trial.state], cut(tags_of(trial))
+            if trial.over and run.status == status and tags.items() <= run.tags.items():
+                return  # its end is written last
+            if run.steps is None:
+                history = self._client.get_metric_history(run.run_id, SEEN_BY)
+                run.steps = {point.step for point in history}
+            if not trial.over and run.status != status:
+                self._client.update_run(run.run_id, status=status)
+            lacking = list(points_of(trial, run.steps))
+            self._bring(run, flatten(trial.config), lacking, tags)
+            run.steps |= {epoch.number for epoch in trial.epochs}
+            if trial.over:
+                self._end(run, status, trial.ended_at)
+            run.status = status
+
+    def close(self, end: End) -> None:
+        """End the sweep's run, with the winner's figures, and the runs of trials that are open."""
+        with self._writing("end"):
+            assert self._own is not None
+            if end.winner is not None and end.winner.trial_id in self._runs:
+                self._crown(self._runs[end.winner.trial_id], end.winner, end)
+            for run in self._runs.values():
+                if run.status == "RUNNING":
+                    self._end(run, "KILLED", end.at)
+            self._bring(self._own, {}, points(end.metrics, end.at, 0), {})
+            self._end(self._own, "KILLED" if end.winner is None else "FINISHED", end.at)
+
+    def _crown(self, run: _Run, winner: Trial, end: End) -> None:
+        """Give the winner's run its test scores, and its end again, which registering moved."""
+        test = {name: value for name, value in end.metrics.items() if name.startswith("test_")}
+        self._bring(run, {}, points(test, end.at, 0), {"winner": "true"})
+        self._end(run, STATUS[winner.state], winner.ended_at)
+
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        """Call the store; whatever fails may have been done, and is looked up the next time."""
         try:
-            self._client = MlflowClient(tracking_uri=uri)
-            found = self._client.get_experiment_by_name(experiment)
-            self.experiment_id: str = (
-                found.experiment_id
-                if found
-                else self._client.create_experiment(experiment, tags=EXPERIMENT_TAGS)
-            )
+            with patience(PATIENCE):
+                yield
         except Exception as error:  # a store raises what its driver raises
-            raise RegistryError(f"MLflow at {uri} cannot be used: {_first_line(error)}") from error
-        self.run_id = ""
-        self._children: dict[str, str] = {}
-        self._open_trials: set[str] = set()
-        self._shared: dict[str, str] = {}
+            self._in_doubt.add(name)
+            self._runs.pop(name, None)
+            if name and getattr(error, "error_code", "") in REFUSALS:
+                raise RefusedError(first_line(error)) from error
+            raise
+        self._in_doubt.discard(name)
 
-    def open_sweep(
-        self, name: str, params: Mapping[str, Any], tags: Mapping[str, str], run_id: str = ""
-    ) -> str:
-        """Start the parent run, or open it again; returns its id."""
-        self.run_id = self._open(name, run_id, tags)
-        self._shared = {key: tags[key] for key in SHARED_TAGS if key in tags}
-        if run_id:
-            self._children = self._find_children()
-        else:
-            self._log(self.run_id, params={key: _text(value) for key, value in params.items()})
-        return self.run_id
+    def _seek_own(self) -> _Run | None:
+        if "" not in self._in_doubt:
+            return self._own
+        if self._sweep.run_id:
+            return _Run.seen(self._client.get_run(self._sweep.run_id))
+        return self._seek(f"tags.{SWEEP_TAG} = '{self._sweep.sweep_id}'")
 
-    def recall(self, past: Iterable[Trial]) -> None:
-        """Give the trials of an earlier session their runs."""
-        for trial in past:
-            trial.run_id = self._children.get(trial.trial_id, "")
+    def _run(self, trial: Trial) -> _Run:
+        """Give a trial's run: the one that is known, else one that is found, else a new one."""
+        assert self._own is not None
+        name = trial.trial_id
+        run = self._runs.get(name)
+        if run is None and name in self._in_doubt:
+            parent = f"tags.`{PARENT_TAG}` = '{self._own.run_id}'"
+            run = self._seek(f"{parent} and tags.{TRIAL_TAG} = '{name}'")
+        if run is None:
+            shared = {key: self._sweep.tags[key] for key in SHARED_TAGS if key in self._sweep.tags}
+            tags = {PARENT_TAG: self._own.run_id, TRIAL_TAG: name, **shared, **tags_of(trial)}
+            run = self._create(name, tags, trial.started_at)
+        self._runs[name] = run
+        return run
 
-    def _find_children(self) -> dict[str, str]:
-        """Find the runs of an earlier session, so that no trial appears twice."""
-        runs = self._guard(
-            self._client.search_runs,
-            [self.experiment_id],
-            filter_string=f"tags.`{PARENT_TAG}` = '{self.run_id}'",
-            max_results=5000,
+    def _create(self, name: str, tags: Mapping[str, str], at: float) -> _Run:
+        kept = cut(tags)
+        run = self._client.create_run(
+            self._experiment_id, start_time=milliseconds(at), tags=kept, run_name=name
         )
-        return {run.info.run_name: run.info.run_id for run in runs or ()}
+        return _Run(run.info.run_id, tags=kept)
 
-    def close_sweep(self, *, done: bool, metrics: Mapping[str, float] | None = None) -> None:
-        """End the parent run with the chosen trial's figures, and every trial's that is open."""
-        self._log(self.run_id, metrics=metrics, step=0)
-        for run_id in self._open_trials:
-            self._guard(self._client.set_terminated, run_id, "KILLED")
-        self._open_trials.clear()
-        self._guard(self._client.set_terminated, self.run_id, "FINISHED" if done else "KILLED")
+    def _seek(self, where: str) -> _Run | None:
+        """Find a run that may have been made without our hearing of it, maybe at this moment."""
+        for wait in (0.0, LOOK_AGAIN_S):
+            time.sleep(wait)
+            found = self._client.search_runs([self._experiment_id], where, max_results=1)
+            if found:
+                return _Run.seen(found[0])
+        return None
 
-    def started(self, trial: Trial) -> None:
-        tags = {PARENT_TAG: self.run_id, "config_hash": trial.config_hash, "status": trial.state}
-        known = self._children.get(trial.trial_id, "")
-        trial.run_id = self._open(trial.trial_id, known, tags | self._shared)
-        self._open_trials.add(trial.run_id)
-        if not known:
-            self._log(trial.run_id, params=flatten(trial.config))
+    def _children(self, parent: str) -> dict[str, _Run]:
+        """Find the trials' runs of earlier sessions; such as have no tag are named after theirs."""
+        where = f"tags.`{PARENT_TAG}` = '{parent}'"
+        runs: dict[str, _Run] = {}
+        token: str | None = None
+        while token != "":
+            page = self._client.search_runs(
+                [self._experiment_id], where, max_results=PAGE, page_token=token
+            )
+            for run in page:
+                runs[run.data.tags.get(TRIAL_TAG, run.info.run_name)] = _Run.seen(run)
+            token = page.token or ""
+        return runs
 
-    def epoch(self, trial: Trial, epoch: Epoch) -> None:
-        self._log(trial.run_id, metrics=epoch.metrics, step=epoch.number)
-
-    def retried(self, trial: Trial, retry: Retry) -> None:
-        self.tag(
-            trial.run_id,
-            {"retries": str(len(trial.retries)), "retried": retry.reason}
-            | ({"batches_cut_into": str(retry.division)} if retry.division > 1 else {}),
-        )
-
-    def ended(self, trial: Trial) -> None:
-        best = trial.best("val_f1")
-        if best is not None:
-            kept = {f"best_{name}": best.metrics[name] for name in HEADLINE}
-            self._log(trial.run_id, metrics=kept | {"best_epoch": float(best.number)})
-        self.tag(trial.run_id, {"status": trial.state.value, "reason": trial.reason})
-        self._guard(self._client.set_terminated, trial.run_id, STATUS[trial.state])
-        self._open_trials.discard(trial.run_id)
-
-    def log_winner(self, trial: Trial, metrics: Mapping[str, float]) -> None:
-        """Add what only the chosen trial has: its test scores."""
-        test = {name: value for name, value in metrics.items() if name.startswith("test_")}
-        self._log(trial.run_id, metrics=test)
-        self.tag(trial.run_id, {"winner": "true"})
-
-    def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Set tags that are not empty."""
-        from mlflow.entities import RunTag
-
-        values = [RunTag(key, str(value)[:LONGEST_VALUE]) for key, value in tags.items() if value]
-        self._guard(self._client.log_batch, run_id, (), (), values)
-
-    def _open(self, name: str, run_id: str, tags: Mapping[str, str]) -> str:
-        if run_id:
-            self._guard(self._client.update_run, run_id, status="RUNNING")
-            return run_id
-        run = self._guard(
-            self._client.create_run, self.experiment_id, tags=dict(tags), run_name=name
-        )
-        return run.info.run_id if run else ""
-
-    def _log(
-        self,
-        run_id: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        metrics: Mapping[str, float] | None = None,
-        step: int = 0,
+    def _bring(
+        self, run: _Run, params: Mapping[str, str], points: Sequence[Point], tags: Mapping[str, str]
     ) -> None:
-        from mlflow.entities import Metric, Param
+        """Write what the run lacks, in as few calls as MLflow's limits permit."""
+        from mlflow.entities import Metric, Param, RunTag
 
-        now = int(time.time() * 1000)
-        self._guard(
-            self._client.log_batch,
-            run_id,
-            [Metric(key, value, now, step) for key, value in (metrics or {}).items()],
-            [Param(key, value[:LONGEST_VALUE]) for key, value in (params or {}).items()],
-        )
+        wanted = cut(tags)
+        lacking = {key: value for key, value in wanted.items() if run.tags.get(key) != value}
+        told = {} if run.params else cut(params)
+        parameters = [Param(key, value) for key, value in told.items()]
+        labels = [RunTag(key, value) for key, value in lacking.items()]
+        points = [each for each in points if each.step or run.figures.get(each.name) != each.value]
+        figures = {each.name: each.value for each in points if not each.step}
+        while parameters or points or labels:
+            now, points = points[:MOST_POINTS], points[MOST_POINTS:]
+            metrics = [Metric(each.name, each.value, each.at, each.step) for each in now]
+            self._client.log_batch(run.run_id, metrics, parameters, labels)
+            parameters, labels = [], []
+        run.params = run.params or bool(params)
+        run.tags |= lacking
+        run.figures |= figures
 
-    def _guard(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call the store; a failure is said once and then only the ledger knows the rest."""
-        from mlflow.exceptions import MlflowException
-
-        if args and args[0] == "":  # its run could not be created
-            return None
-        try:
-            return call(*args, **kwargs)
-        except (MlflowException, OSError) as error:
-            if not self._failed:
-                logger.warning(
-                    "MLflow at %s cannot be written (%s); the sweep goes on, the ledger has it all",
-                    self.uri,
-                    _first_line(error),
-                )
-            self._failed = True
-            return None
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Turn nested configuration into dotted names and texts, as MLflow wants parameters."""
-    flat: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and key not in WHOLE:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = _text(value)
-    return flat
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    def _end(self, run: _Run, status: str, at: float | None) -> None:
+        self._client.set_terminated(run.run_id, status, None if at is None else milliseconds(at))
+        run.status = status

@@ -1,65 +1,191 @@
-"""A slow listener hears everything, in order, and keeps nobody waiting."""
+"""A slow or failing writer keeps nobody waiting, and in the end has written all, in order."""
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
-from sweeps.search.background import InBackground
-from sweeps.search.events import Retry, Trial
+import sweeps.search.background as background_module
+from sweeps.errors import RefusedError
+from sweeps.search.background import END, SWEEP, InBackground
+from sweeps.search.events import Retry, State, Trial
 from sweeps.search.mailbox import Epoch
-from tests.sweeps.search.made_trials import make_trial
+from sweeps.search.shown import End
+from tests.sweeps.search.made_trials import make_trial, metrics_at
 
 
-class Slow:
-    def __init__(self, error: Exception | None = None) -> None:
-        self.heard: list[str] = []
+class Store:
+    """Writes down what it is told; `down` makes every call fail, `go` cleared makes it hang."""
+
+    uri = "http://store"
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.calls = 0
+        self.seconds = 0.0
         self.go = threading.Event()
-        self.error = error
+        self.go.set()
+        self.down: Exception | None = None
 
-    def started(self, trial: Trial) -> None:
+    def open(self) -> None:
+        self._tell("open")
+
+    def write(self, trial: Trial) -> None:
+        self._tell(f"{trial.trial_id} {trial.state} {len(trial.epochs)} {len(trial.retries)}")
+
+    def close(self, end: End) -> None:
+        self._tell("closed" if end.winner is None else f"closed {end.winner.trial_id}")
+
+    def _tell(self, what: str) -> None:
+        self.calls += 1
+        time.sleep(self.seconds)
         self.go.wait(10)
-        self.heard.append(f"started {trial.trial_id}")
-
-    def epoch(self, trial: Trial, epoch: Epoch) -> None:
-        self.heard.append(f"epoch {epoch.number}")
-
-    def retried(self, trial: Trial, retry: Retry) -> None:
-        self.heard.append(f"retried {retry.division}")
-
-    def ended(self, trial: Trial) -> None:
-        self.heard.append(f"ended {trial.trial_id}")
-        if self.error:
-            raise self.error
+        if self.down is not None and not what.startswith("closed"):
+            raise self.down
+        self.told.append(what)
 
 
-def tell(background: InBackground) -> None:
-    trial = make_trial("t001", scores=[0.1, 0.2])
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+def live(background: InBackground, trial: Trial) -> None:
+    """Let a trial begin, come to an epoch, fail once, come to another, and end."""
     background.started(trial)
-    for epoch in trial.epochs:
-        background.epoch(trial, epoch)
-    background.retried(trial, Retry("out of memory", 2))
+    for number in (1, 2):
+        trial.epochs.append(Epoch(number, metrics_at(0.1 * number)))
+        background.epoch(trial, trial.epochs[-1])
+        if number == 1:
+            trial.retries.append(Retry("out of memory", 2))
+            background.retried(trial, trial.retries[-1])
+    trial.state, trial.ended_at = State.FINISHED, time.time()
     background.ended(trial)
 
 
-def test_a_slow_listener_keeps_nobody_waiting_and_hears_all_in_order() -> None:
-    slow = Slow()
-    background = InBackground(slow)
+def until(true: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if true():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it never came true")
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name.startswith("sweeps")]
+
+
+def test_a_store_that_hangs_keeps_nobody_waiting_and_is_told_the_newest_state(store: Store) -> None:
+    store.go.clear()
     began = time.monotonic()
-    tell(background)
+    background = InBackground(store)
+    for name in ("t001", "t002"):
+        live(background, make_trial(name))
     assert time.monotonic() - began < 1
-    assert slow.heard == []
-    slow.go.set()
-    background.flush()
-    assert slow.heard == ["started t001", "epoch 1", "epoch 2", "retried 2", "ended t001"]
+    assert store.told == []
+    store.go.set()
+    assert background.settle(within=5) == []
+    assert store.told == ["open", "t001 finished 2 1", "t002 finished 2 1"]
 
 
-def test_an_error_of_the_listener_comes_out_when_it_is_waited_for() -> None:
-    slow = Slow(RuntimeError("a bug"))
-    slow.go.set()
-    background = InBackground(slow)
-    tell(background)
-    with pytest.raises(RuntimeError, match="a bug"):
-        background.flush()
+def test_what_a_trial_becomes_later_does_not_change_what_is_being_written(store: Store) -> None:
+    background = InBackground(store)
+    assert background.settle(within=5) == []
+    store.go.clear()
+    trial = make_trial("t001", [0.1])
+    background.started(trial)
+    until(lambda: store.calls == 2)
+    trial.state = State.FAILED
+    store.go.set()
+    assert background.settle(within=5) == []
+    assert store.told == ["open", "t001 running 1 0"]
+
+
+def test_trials_of_an_earlier_session_are_written_first(store: Store) -> None:
+    background = InBackground(store, [make_trial("t001", [0.5], State.FINISHED)])
+    assert background.finish(End(0.0), within=5) == []
+    assert store.told == ["open", "t001 finished 1 0", "closed"]
+
+
+def test_an_outage_is_said_once_and_its_end_once_and_nothing_is_lost(
+    store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background_module, "SHORTEST_WAIT_S", 0.01)
+    background = InBackground(store)
+    assert background.settle(within=5) == []
+    with caplog.at_level(logging.WARNING, logger="sweeps"):
+        store.down = OSError("connection refused\nand more")
+        live(background, make_trial("t001"))
+        until(lambda: store.calls >= 4)
+        (first,) = said(caplog)
+        assert "http://store cannot be written (connection refused); the sweep goes on" in first
+        store.down = None
+        trial = make_trial("t002", [0.5], State.FINISHED)
+        assert background.finish(End(0.0, trial), within=5) == []
+    assert store.told == ["open", "t001 finished 2 1", "closed t002"]
+    (_, again) = said(caplog)
+    assert "http://store answers again" in again
+
+
+def test_attempts_come_less_and_less_often_while_nobody_waits(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background_module, "SHORTEST_WAIT_S", 0.02)
+    monkeypatch.setattr(background_module, "LONGEST_WAIT_S", 0.16)
+    store.down = OSError("no")
+    background = InBackground(store)
+    time.sleep(0.6)
+    assert 3 <= store.calls <= 7  # at 0, 20, 60, 140, 300, 460, 620 ms
+    background.finish(End(0.0), within=0)
+
+
+def test_what_is_missing_is_named_after_a_bounded_time(store: Store) -> None:
+    store.down = OSError("no")
+    background = InBackground(store)
+    live(background, make_trial("t001"))
+    began = time.monotonic()
+    assert background.settle(within=0.2, patient=True) == [SWEEP, "t001"]
+    assert background.finish(End(0.0), within=0.2) == [SWEEP, "t001", END]
+    assert time.monotonic() - began < 2
+
+
+def test_a_store_that_hangs_does_not_keep_the_end_waiting(store: Store) -> None:
+    store.go.clear()
+    background = InBackground(store)
+    began = time.monotonic()
+    assert background.finish(End(0.0), within=0.3) == [SWEEP, END]
+    assert time.monotonic() - began < 1
+    store.go.set()
+    time.sleep(0.1)
+    assert store.told == ["open"]  # nothing is begun any more once it was given up
+
+
+def test_a_slow_store_that_moves_is_waited_for(store: Store) -> None:
+    store.seconds = 0.1
+    background = InBackground(store, [make_trial(f"t{number:03}") for number in range(8)])
+    assert background.settle(within=0.4) != []
+    assert background.finish(End(0.0), within=0.4, patient=True) == []
+
+
+def test_a_trial_that_is_refused_is_said_and_stops_no_other(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    background = InBackground(store)
+    assert background.settle(within=5) == []
+    with caplog.at_level(logging.WARNING, logger="sweeps"):
+        store.down = RefusedError("no such run")
+        trial = make_trial("t001")
+        background.started(trial)
+        assert background.settle(within=5) == []
+        store.down = None
+        live(background, trial)
+        live(background, make_trial("t002"))
+        assert background.finish(End(0.0), within=5) == []
+    assert [line for line in store.told if line.startswith("t001")] == []
+    assert store.told[-2:] == ["t002 finished 2 1", "closed"]
+    (line,) = said(caplog)
+    assert "does not take t001 (no such run)" in line

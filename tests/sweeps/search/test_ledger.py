@@ -17,7 +17,7 @@ from tests.sweeps.search.made_trials import make_trial
 def record(folder: Path, *trials: Trial, done: bool = False) -> Path:
     """Write what a sweep of these trials writes; returns the file."""
     ledger = Ledger(folder)
-    ledger.open_sweep(name="s", space_hash="abc", corpus="def", run_id="run-1")
+    ledger.open_sweep(name="s", space_hash="abc", corpus="def", sweep_id="id-1")
     for trial in trials:
         ledger.started(trial)
         for epoch in trial.epochs:
@@ -48,8 +48,33 @@ def test_a_history_is_what_was_recorded(tmp_path: Path) -> None:
     assert [t.config_hash for t in history.trials] == [t.config_hash for t in trials]
     assert [t.over for t in history.trials] == [True, True, True, False]
     assert all((t.ended_at is not None) == t.over for t in history.trials)
-    assert (history.run_id, history.header["space_hash"], history.done) == ("run-1", "abc", False)
+    assert (history.sweep_id, history.header["space_hash"], history.done) == ("id-1", "abc", False)
     assert history.folder == tmp_path
+
+
+def test_times_are_those_at_which_things_happened(tmp_path: Path) -> None:
+    trial = make_trial("t001", [], State.FINISHED)
+    trial.epochs.append(Epoch(1, {"val_f1": 0.5}, 1_700_000_000.25))
+    trial.ended_at = 1_700_000_060.5
+    record(tmp_path, trial)
+    (read,) = read_ledger(tmp_path).trials
+    assert (read.epochs[0].at, read.ended_at) == (1_700_000_000.25, 1_700_000_060.5)
+
+
+def test_what_came_after_the_trials_counts_until_another_session(tmp_path: Path) -> None:
+    record(tmp_path, make_trial("t001", [0.5], State.FINISHED))
+    ledger = Ledger(tmp_path)
+    ledger.write("bundled", winner="t001", bundle="there", metrics={"val_f1": 0.5})
+    assert (read_ledger(tmp_path).done, read_ledger(tmp_path).tracked) == (False, False)
+    at = ledger.write("done", winner="t001", bundle="there")
+    history = read_ledger(tmp_path)
+    assert (history.done, history.tracked) == (True, False)
+    assert history.after["bundled"]["metrics"] == {"val_f1": 0.5}
+    assert history.after["done"]["time"] == at
+    ledger.write("tracked")
+    assert read_ledger(tmp_path).tracked
+    ledger.open_session(space="another")
+    assert read_ledger(tmp_path).after == {}
 
 
 def test_what_a_trial_was_retried_for_is_remembered(tmp_path: Path) -> None:
@@ -85,7 +110,7 @@ def test_a_resumed_trial_keeps_its_epochs_and_its_place(tmp_path: Path) -> None:
 
 def test_every_event_is_in_the_file_when_the_call_returns(tmp_path: Path) -> None:
     ledger, trial = Ledger(tmp_path / "new"), make_trial()
-    ledger.open_sweep(name="s", run_id="r")
+    ledger.open_sweep(name="s", sweep_id="i")
     for number, event in enumerate(("started", "epoch", "ended"), 2):
         {
             "started": lambda: ledger.started(trial),
@@ -105,7 +130,7 @@ def test_every_line_is_flushed_to_the_disk(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(
         "sweeps.search.ledger.os.fsync", lambda number: flushed.append(ledger.path.read_bytes())
     )
-    ledger.open_sweep(name="s", run_id="r")
+    ledger.open_sweep(name="s", sweep_id="i")
     ledger.started(make_trial())
     assert [text.count(b"\n") for text in flushed] == [1, 2]
 
@@ -160,17 +185,18 @@ def test_bytes_that_are_no_text_are_a_ledger_error(tmp_path: Path) -> None:
 
 
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:
-    (tmp_path / NAME).write_text('{"event": "sweep", "version": 3, "run_id": "r"}\n')
+    newer = VERSION + 1
+    (tmp_path / NAME).write_text(f'{{"event": "sweep", "version": {newer}}}\n')
     with pytest.raises(
-        LedgerError, match=rf"version 3, this program reads up to version {VERSION}"
+        LedgerError, match=rf"version {newer}, this program reads up to version {VERSION}"
     ):
         read_ledger(tmp_path)
 
 
 def test_a_newer_version_is_named_before_its_lines_are_judged(tmp_path: Path) -> None:
-    header = '{"event": "sweep", "version": 3, "run_id": "r"}\n'
+    header = f'{{"event": "sweep", "version": {VERSION + 1}}}\n'
     (tmp_path / NAME).write_text(header + '{"event": "paused", "reason": "lunch"}\n')
-    with pytest.raises(LedgerError, match="version 3"):
+    with pytest.raises(LedgerError, match=f"version {VERSION + 1}"):
         read_ledger(tmp_path)
 
 

@@ -11,7 +11,7 @@ from ray.tune.search import Searcher
 
 from sweeps.errors import LedgerError
 from sweeps.search.events import State, Trial
-from sweeps.search.ledger import Ledger, read_ledger
+from sweeps.search.ledger import VERSION, Ledger, read_ledger
 from sweeps.search.resume import newest_run, recall, reopen
 from sweeps.search.searcher import SpaceSearcher
 from sweeps.search.slot import RESUMED_AT, TRIAL, VALUES
@@ -141,6 +141,7 @@ def recorded(folder: Path, *, done: bool = False) -> Path:
     ledger.open_sweep(name="s", space="first", space_hash="abc", corpus="aaa", run_id="r")
     if done:
         ledger.write("done", winner="t001", bundle="there")
+        ledger.write("tracked")
     return folder
 
 
@@ -170,8 +171,19 @@ def test_the_ledger_tells_the_file_of_every_session(tmp_path: Path) -> None:
 
 def test_a_ledger_of_version_1_is_still_read(tmp_path: Path) -> None:
     path = recorded(tmp_path) / "ledger.jsonl"
-    path.write_text(path.read_text().replace('"version": 2', '"version": 1'))
+    path.write_text(path.read_text().replace(f'"version": {VERSION}', '"version": 1'))
     assert reopen(tmp_path, space="first", corpus="aaa").run_id == "r"
+
+
+def test_a_finished_sweep_that_mlflow_does_not_have_is_resumed(tmp_path: Path) -> None:
+    path = recorded(tmp_path, done=True) / "ledger.jsonl"
+    *lines, _ = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines))
+    assert reopen(tmp_path, space="first", corpus="aaa").done
+    older = "".join(lines).replace(f'"version": {VERSION}', '"version": 2')
+    path.write_text(older)  # it could not say whether MLflow had it
+    with pytest.raises(LedgerError, match="nothing to resume"):
+        reopen(tmp_path, space="first", corpus="aaa")
 
 
 def test_the_newest_run_is_resumed(tmp_path: Path) -> None:

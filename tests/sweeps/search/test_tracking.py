@@ -1,25 +1,21 @@
-"""What MLflow is told, read back from a real store; and what happens when it cannot be reached."""
+"""What MLflow is told, read back from a real store."""
 
 from __future__ import annotations
 
-import json
-import logging
+import os
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sweeps.errors import RegistryError
-from sweeps.search.events import State
+from sweeps.search.events import Retry, State, Trial
 from sweeps.search.mailbox import Epoch
-from sweeps.search.tracking import DEFAULT_URI, PARENT_TAG, Tracker, flatten, tracking_uri
+from sweeps.search.shown import End, SweepRun, flatten
+from sweeps.search.tracking import DEFAULT_URI, PARENT_TAG, Tracker, tracking_uri
 from tests.sweeps.search.made_trials import make_trial, metrics_at
 
 PARAMS = {"searched.train.learning_rate": "loguniform", "search.trials": 3}
@@ -37,72 +33,107 @@ def closed_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def run_of(tracker: Tracker, run_id: str) -> Any:
-    return tracker._client.get_run(run_id)
+def opened(uri: str, name: str, **more: Any) -> Tracker:
+    """Open the run of a sweep in an experiment of its own."""
+    tracker = Tracker(uri, name, SweepRun("s", f"id-{name}", **more))
+    tracker.connect()
+    tracker.open()
+    return tracker
+
+
+def run_of(tracker: Tracker, trial_id: str = "") -> Any:
+    """Read a trial's run, or the sweep's own."""
+    return tracker._client.get_run(tracker.run_of(trial_id))
 
 
 def runs_of(tracker: Tracker) -> list[Any]:
-    return list(tracker._client.search_runs([tracker.experiment_id]))
+    return list(tracker._client.search_runs([tracker._experiment_id]))
+
+
+def history(tracker: Tracker, trial_id: str, metric: str) -> list[Any]:
+    return list(tracker._client.get_metric_history(tracker.run_of(trial_id), metric))
+
+
+def over(name: str, scores: list[float], state: State = State.FINISHED) -> Trial:
+    trial = make_trial(name, scores, state)
+    trial.ended_at = trial.started_at + 60
+    return trial
 
 
 @pytest.mark.slow
 def test_a_sweep_is_a_parent_run_with_a_child_a_trial(store: str) -> None:
-    tracker = Tracker(store, "family")
-    parent = tracker.open_sweep("conll", PARAMS, TAGS)
+    tracker = opened(store, "family", params=PARAMS, tags=TAGS)
     for name in ("t001", "t002"):
-        tracker.started(make_trial(name))
+        tracker.write(make_trial(name))
     runs = {run.info.run_name: run for run in runs_of(tracker)}
-    assert set(runs) == {"conll", "t001", "t002"}
-    assert runs["conll"].info.run_id == parent == tracker.run_id
-    assert runs["conll"].data.params == {
+    assert set(runs) == {"s", "t001", "t002"}
+    assert runs["s"].data.params == {
         "searched.train.learning_rate": "loguniform",
         "search.trials": "3",
     }
-    assert TAGS.items() <= runs["conll"].data.tags.items()
+    assert TAGS.items() <= runs["s"].data.tags.items()
     for name in ("t001", "t002"):
         tags = runs[name].data.tags
-        assert tags[PARENT_TAG] == parent
+        assert tags[PARENT_TAG] == runs["s"].info.run_id
         assert tags["config_hash"] == f"hash-{name}"
         assert tags["status"] == "running"
+        assert tags["offline"] == "false"
         assert runs[name].info.status == "RUNNING"
 
 
 @pytest.mark.slow
-def test_a_trial_has_flat_parameters_and_metrics_with_steps(store: str) -> None:
-    tracker = Tracker(store, "one trial")
-    tracker.open_sweep("s", {}, {})
+def test_a_trial_has_flat_parameters_and_metrics_with_steps_and_true_times(store: str) -> None:
+    tracker = opened(store, "one trial")
     trial = make_trial("t001")
-    tracker.started(trial)
+    trial.started_at = 1_700_000_000.0
     for number, f1 in enumerate((0.25, 0.75, 0.5), 1):
-        epoch = Epoch(number, metrics_at(f1))
-        trial.epochs.append(epoch)
-        tracker.epoch(trial, epoch)
-    trial.state = State.FINISHED
-    tracker.ended(trial)
-    run = run_of(tracker, trial.run_id)
+        trial.epochs.append(Epoch(number, metrics_at(f1), 1_700_000_000.0 + 100 * number))
+        tracker.write(trial)
+    trial.retries.append(Retry("out of memory", 2))
+    trial.state, trial.ended_at = State.FINISHED, 1_700_000_333.5
+    tracker.write(trial)
+    run = run_of(tracker, "t001")
     assert run.data.params == {
         "train.learning_rate": "0.0001",
         "train.epochs": "3",
         "model.backbone": "b",
     }
-    history = tracker._client.get_metric_history(trial.run_id, "val_f1")
-    assert [(metric.step, metric.value) for metric in history] == [(1, 0.25), (2, 0.75), (3, 0.5)]
+    told = [
+        (point.step, point.value, point.timestamp) for point in history(tracker, "t001", "val_f1")
+    ]
+    assert told == [
+        (1, 0.25, 1_700_000_100_000),
+        (2, 0.75, 1_700_000_200_000),
+        (3, 0.5, 1_700_000_300_000),
+    ]
     assert run.data.metrics["words_per_second"] == 1234.0
     assert run.data.metrics["best_val_f1"] == 0.75
     assert run.data.metrics["best_epoch"] == 2
     assert run.data.tags["status"] == "finished"
+    assert (run.data.tags["retries"], run.data.tags["batches_cut_into"]) == ("1", "2")
     assert run.info.status == "FINISHED"
+    assert (run.info.start_time, run.info.end_time) == (1_700_000_000_000, 1_700_000_333_500)
+
+
+@pytest.mark.slow
+def test_epochs_of_more_metrics_than_a_call_takes_are_all_written(store: str) -> None:
+    tracker = opened(store, "many")
+    types = {f"val_f1_{number}": 0.5 for number in range(700)}
+    trial = make_trial("t001", [0.1, 0.2, 0.3])
+    for epoch in trial.epochs:
+        epoch.metrics.update(types)
+    tracker.write(trial)
+    for metric in ("val_f1", "val_f1_0", "val_f1_699"):
+        assert [point.step for point in history(tracker, "t001", metric)] == [1, 2, 3]
 
 
 @pytest.mark.slow
 def test_a_failed_trial_says_why(store: str) -> None:
-    tracker = Tracker(store, "failed")
-    tracker.open_sweep("s", {}, {})
-    trial = make_trial("t001")
-    tracker.started(trial)
-    trial.state, trial.reason = State.FAILED, "out of memory " * 1000
-    tracker.ended(trial)
-    run = run_of(tracker, trial.run_id)
+    tracker = opened(store, "failed")
+    trial = over("t001", [], State.FAILED)
+    trial.reason = "out of memory " * 1000
+    tracker.write(trial)
+    run = run_of(tracker, "t001")
     assert run.info.status == "FAILED"
     assert run.data.tags["status"] == "failed"
     assert run.data.tags["reason"].startswith("out of memory")
@@ -110,49 +141,69 @@ def test_a_failed_trial_says_why(store: str) -> None:
 
 @pytest.mark.slow
 def test_the_winner_and_the_sweep_end_with_their_figures(store: str) -> None:
-    tracker = Tracker(store, "winner")
-    parent = tracker.open_sweep("s", {}, {})
-    trial = make_trial("t001", [0.5], State.FINISHED)
-    tracker.started(trial)
-    tracker.ended(trial)
+    tracker = opened(store, "winner")
+    trial = over("t001", [0.5])
+    tracker.write(trial)
     scores = {"val_f1": 0.5, "test_f1": 0.4}
-    tracker.log_winner(trial, scores)
-    tracker.close_sweep(done=True, metrics=scores)
-    child, whole = run_of(tracker, trial.run_id), run_of(tracker, parent)
+    tracker.close(End(trial.started_at + 100, trial, scores))
+    child, whole = run_of(tracker, "t001"), run_of(tracker)
     assert child.data.tags["winner"] == "true"
     assert child.data.metrics["test_f1"] == 0.4
+    assert child.info.end_time == round(trial.started_at * 1000) + 60_000
     assert whole.data.metrics == scores
     assert whole.info.status == "FINISHED"
 
 
 @pytest.mark.slow
 def test_a_resumed_sweep_opens_the_same_runs_again(store: str) -> None:
-    first = Tracker(store, "resumed")
-    parent = first.open_sweep("s", PARAMS, TAGS)
-    over = make_trial("t001", [0.5], State.FINISHED)
-    cut = make_trial("t002", [0.1])
-    for trial in (over, cut):
-        first.started(trial)
-        first.epoch(trial, trial.epochs[0])
-    first.ended(over)
-    first.close_sweep(done=False)
-    assert run_of(first, parent).info.status == "KILLED"
-    assert run_of(first, over.run_id).info.status == "FINISHED"
-    assert run_of(first, cut.run_id).info.status == "KILLED"
+    first = opened(store, "resumed", params=PARAMS, tags=TAGS)
+    done, cut = over("t001", [0.5]), make_trial("t002", [0.1])
+    for trial in (done, cut):
+        first.write(trial)
+    first.close(End(done.started_at + 100))
+    assert run_of(first).info.status == "KILLED"
+    assert run_of(first, "t001").info.status == "FINISHED"
+    assert run_of(first, "t002").info.status == "KILLED"
 
-    second = Tracker(store, "resumed")
-    assert second.open_sweep("s", {"search.trials": 99}, TAGS, parent) == parent
-    assert run_of(second, parent).info.status == "RUNNING"
-    again = make_trial("t002", [0.1])
-    second.started(again)
-    assert again.run_id == cut.run_id
-    second.epoch(again, Epoch(2, metrics_at(0.2)))
-    new = make_trial("t003")
-    second.started(new)
+    second = opened(store, "resumed", params={"search.trials": 99}, resumed=True)
+    assert second.run_of("") == first.run_of("")
+    assert run_of(second).info.status == "RUNNING"
+    cut.epochs.append(Epoch(2, metrics_at(0.2)))
+    for trial in (done, cut, make_trial("t003")):
+        second.write(trial)
+    assert second.run_of("t002") == first.run_of("t002")
+    assert run_of(second, "t002").info.status == "RUNNING"
     assert sorted(run.info.run_name for run in runs_of(second)) == ["s", "t001", "t002", "t003"]
-    assert run_of(second, parent).data.params["search.trials"] == "3"
-    history = second._client.get_metric_history(cut.run_id, "val_f1")
-    assert [metric.step for metric in history] == [1, 2]
+    assert run_of(second).data.params["search.trials"] == "3"
+    assert [point.step for point in history(second, "t002", "val_f1")] == [1, 2]
+    assert [point.step for point in history(second, "t001", "val_f1")] == [1]
+
+
+@pytest.mark.slow
+def test_a_trial_whose_end_the_ledger_lost_has_its_figures_once(store: str) -> None:
+    trial = over("t001", [0.5])
+    opened(store, "lost end").write(trial)
+    second = opened(store, "lost end", resumed=True)
+    trial.state = State.RUNNING
+    second.write(trial)
+    trial.state, trial.ended_at = State.FINISHED, trial.started_at + 90
+    second.write(trial)
+    assert run_of(second, "t001").info.end_time == round(trial.started_at * 1000) + 90_000
+    for metric in ("best_val_f1", "best_epoch", "val_f1"):
+        assert len(history(second, "t001", metric)) == 1
+
+
+@pytest.mark.slow
+def test_runs_of_a_sweep_from_before_tags_are_found_by_their_ids_and_names(store: str) -> None:
+    first = opened(store, "older")
+    own = first.run_of("")
+    first.write(make_trial("t001", [0.1]))
+    for run_id, tag in ((own, "sweep_id"), (first.run_of("t001"), "trial")):
+        first._client.delete_tag(run_id, tag)
+    second = opened(store, "older", run_id=own, resumed=True)
+    second.write(over("t001", [0.1]))
+    assert len(runs_of(second)) == 2
+    assert run_of(second, "t001").info.status == "FINISHED"
 
 
 @pytest.mark.slow
@@ -161,7 +212,7 @@ def test_a_store_that_cannot_be_opened_is_a_registry_error(tmp_path: Path, uri: 
     file = tmp_path / "notes.txt"
     file.write_text("neither a folder nor a database")
     with pytest.raises(RegistryError, match=r"cannot be used: \S"):
-        Tracker(uri.format(file=file), "s")
+        Tracker(uri.format(file=file), "s", SweepRun("s", "id")).connect()
 
 
 @pytest.mark.slow
@@ -171,7 +222,7 @@ def test_a_server_that_is_not_there_at_the_start_is_a_registry_error(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     uri = f"http://127.0.0.1:{closed_port()}"
     with pytest.raises(RegistryError, match=f"MLflow at {uri} cannot be used: "):
-        Tracker(uri, "s")
+        Tracker(uri, "s", SweepRun("s", "id")).connect()
 
 
 @pytest.mark.slow
@@ -179,9 +230,10 @@ def test_a_server_that_is_not_there_is_found_out_in_seconds() -> None:
     # In a process of its own, so that it can be given up: MLflow tries again for minutes.
     code = (
         "from sweeps.errors import RegistryError\n"
+        "from sweeps.search.shown import SweepRun\n"
         "from sweeps.search.tracking import Tracker\n"
         "try:\n"
-        f"    Tracker('http://127.0.0.1:{closed_port()}', 's')\n"
+        f"    Tracker('http://127.0.0.1:{closed_port()}', 's', SweepRun('s', 'i')).connect()\n"
         "except RegistryError:\n"
         "    print('said')\n"
     )
@@ -192,60 +244,14 @@ def test_a_server_that_is_not_there_is_found_out_in_seconds() -> None:
     assert done.stdout == "said\n", done.stderr
 
 
-class Server(BaseHTTPRequestHandler):
-    """As much of MLflow's REST interface as a sweep needs to begin."""
-
-    def do_GET(self) -> None:
-        self._reply({"experiment": {"experiment_id": "7", "name": "s"}})
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self._reply({"run": {"info": {"run_id": "r1", "run_uuid": "r1", "status": "RUNNING"}}})
-
-    def _reply(self, body: object) -> None:
-        raw = json.dumps(body).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def log_message(self, format: str, *args: object) -> None:
-        return
-
-
-@contextmanager
-def serving() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 @pytest.mark.slow
-def test_a_server_that_goes_away_is_said_once_and_stops_nothing(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_the_environment_is_as_it_was_once_mlflow_was_called(
+    store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
-    with serving() as uri:
-        tracker = Tracker(uri, "s")
-        assert tracker.open_sweep("s", PARAMS, TAGS) == "r1"
-    with caplog.at_level(logging.WARNING, logger="sweeps"):
-        trial = make_trial("t001", [0.5])
-        tracker.started(trial)
-        tracker.epoch(trial, trial.epochs[0])
-        trial.state = State.FINISHED
-        tracker.ended(trial)
-        tracker.log_winner(trial, {"test_f1": 0.5})
-        tracker.close_sweep(done=True, metrics={})
-    assert trial.run_id == ""
-    (said,) = [record for record in caplog.records if record.name.startswith("sweeps")]
-    assert uri in said.getMessage()
-    assert "the sweep goes on" in said.getMessage()
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    before = dict(os.environ)
+    opened(store, "environment").write(make_trial("t001"))
+    assert dict(os.environ) == before
 
 
 def test_the_environment_wins_over_the_file_and_the_file_over_the_default(
