@@ -12,32 +12,35 @@ from typing import Any
 
 from sweeps.checks import room_noted
 from sweeps.console import Stages, Terminal
+from sweeps.described import params_of, tags_of
+from sweeps.disk import check_disk
 from sweeps.errors import NothingFinished, SweepError
+from sweeps.estimate import Estimate
 from sweeps.outcome.finish import Finished, finish
 from sweeps.outcome.leaderboard import Leaderboard
 from sweeps.outcome.registry import Registered, register
 from sweeps.outcome.report import Outcome
-from sweeps.preflight import Ready, preflight
+from sweeps.preflight import Ready, at_key, plan_for, preflight
 from sweeps.search.background import InBackground
 from sweeps.search.cluster import Session, cluster_address, ray_session
 from sweeps.search.events import Listener, Trial
 from sweeps.search.ledger import NAME as LEDGER
 from sweeps.search.ledger import History, Ledger
 from sweeps.search.lock import held
+from sweeps.search.overview import Overview
+from sweeps.search.probing import Probes
 from sweeps.search.progress import Progress
-from sweeps.search.resources import plan_slots
+from sweeps.search.remaining import remaining_of
 from sweeps.search.resume import newest_run, recall, reopen
-from sweeps.search.scheduler import most_epochs
 from sweeps.search.share import result_of, share
 from sweeps.search.slot import Materials, assignment_of
 from sweeps.search.tidy import Tidy
-from sweeps.search.tracking import Tracker, flatten, tracking_uri
+from sweeps.search.tracking import Tracker, tracking_uri
 from sweeps.search.trial_folder import has_weights
 from sweeps.search.tuner import search
 from sweeps.space.sizes import bytes_of
 from sweeps.space.space import SearchSpace
-from sweeps.space.yaml_text import inline
-from tokcls.errors import TokclsError
+from tokcls.errors import ConfigError, TokclsError
 from tokcls.labels.types import TypeMap
 
 
@@ -87,10 +90,12 @@ def run_sweep(
         stages.say(f"the log of Ray goes to {log}")
         try:
             return _on_ray(ready, folder, history, stages, address)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, ConfigError) as stop:
             if not (folder / LEDGER).is_file():
                 shutil.rmtree(folder, ignore_errors=True)  # it holds Ray's log alone
                 raise  # nothing was begun that could be resumed
+            if isinstance(stop, ConfigError):
+                raise
             raise Interrupted(folder) from None
 
 
@@ -131,15 +136,22 @@ def _run(
 ) -> Outcome:
     space, started = ready.space, history.trials if history else []
     past = recall(space, started)
-    plan = plan_slots(space.sweep.resources, session.resources)
+    plan = plan_for(space, session.resources)
+    check_disk(space, ready.backbones.values(), plan.slots)
     shared = share(ready)
+    left = space.trials - sum(trial.over for trial in past.kept)
+    probes = Probes(ready, plan, shared.prepared, trials=left)
     with stages("opening MLflow"):
         tracker = Tracker(tracking_uri(space.sweep.tracking.uri), space.sweep.experiment)
     with stages("tokenising the corpus"):
-        data = shared.wait()
+        data = at_key(space, "model.backbone", shared.wait)
+    estimate = probes.wait(stages)
     ledger = Ledger(folder)
     parent = tracker.open_sweep(
-        space.name, _params(ready), _tags(ready, folder), history.run_id if history else ""
+        space.name,
+        params_of(ready, estimate),
+        tags_of(ready, folder),
+        history.run_id if history else "",
     )
     try:
         tracker.recall(past.kept)
@@ -152,13 +164,16 @@ def _run(
             stages.notes(past.notes())
         materials = Materials(space, folder, plan, ready.backbones, data)
         running = _Running(ready, materials, shared.words, tracker, ledger, stages)
-        return _conclude(running, _search(running, past.kept, taken=len(started)))
+        trials = _search(running, past.kept, estimate, taken=len(started))
+        return _conclude(running, trials)
     except BaseException:  # Ctrl-C as well: no run may look as if it still went on
         tracker.close_sweep(done=False)
         raise
 
 
-def _search(running: _Running, past: Sequence[Trial], *, taken: int) -> list[Trial]:
+def _search(
+    running: _Running, past: Sequence[Trial], estimate: Estimate | None, *, taken: int
+) -> list[Trial]:
     """Run the trials, those of `past` left out; raise Interrupted if some are not over.
 
     `taken` trials have numbers already, also such as are not in `past`.
@@ -167,17 +182,17 @@ def _search(running: _Running, past: Sequence[Trial], *, taken: int) -> list[Tri
     stages.notes(room_noted(space, plan.slots))
     trials_ = "1 trial" if space.trials == 1 else f"{space.trials} trials"
     stages.say(f"{trials_} in {plan.describe()}; {running.folder}")
+    total, metric = space.trials, space.sweep.search.metric
+    remaining = remaining_of(estimate, trials=total, slots=plan.slots)
     progress = Progress(
-        stages.console,
-        total=space.trials,
-        epochs=most_epochs(space),
-        slots=plan.slots,
-        metric=space.sweep.search.metric,
+        stages.console, total=total, slots=plan.slots, metric=metric, remaining=remaining
     )
-    progress.recall(past)
+    overview = Overview(running.tracker, running.tracker.log_overview, total=total, metric=metric)
     tidy = _tidy(running)
+    progress.recall(past)
+    overview.recall(past)
     tidy.recall(past)
-    tracking = InBackground(running.tracker)
+    tracking = InBackground(overview)
     listeners: list[Listener] = [running.ledger, tracking, progress, tidy]
     try:
         with progress:
@@ -267,21 +282,3 @@ def _register(running: _Running, winner: Trial, bundle: Finished) -> Registered 
                 "offline": str(running.ready.offline).lower(),
             },
         )
-
-
-def _params(ready: Ready) -> dict[str, str]:
-    """What the parent run shows: the searched ranges, and how the search is run."""
-    space = ready.space
-    searched = {f"searched.{name}": inline(verb) for name, verb in space.parameters.items()}
-    return searched | flatten(space.sweep.search.model_dump(mode="json"), "search.")
-
-
-def _tags(ready: Ready, folder: Path) -> dict[str, str]:
-    return {
-        "sweep": ready.space.name,
-        "folder": str(folder),
-        "space_hash": ready.space.space_hash,
-        "data_hash": ready.corpus.fingerprint,
-        "offline": str(ready.offline).lower(),
-        "notes": "\n".join((*ready.space.notes, *ready.remarks)),
-    }

@@ -133,6 +133,10 @@ class Tracker:
         self._log(trial.run_id, metrics=test)
         self.tag(trial.run_id, {"winner": "true"})
 
+    def log_overview(self, figures: Mapping[str, float], step: int) -> None:
+        """Add figures of the whole sweep to its own run."""
+        self._log(self.run_id, metrics=figures, step=step)
+
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags that are not empty."""
         from mlflow.entities import RunTag
