@@ -60,6 +60,8 @@ def test_stderr_says_each_stage_and_each_trial(full: Sweep) -> None:
             "starting Ray (7 to 15 s)",
             "opening MLflow",
             "tokenising the corpus",
+            "training two batches of each backbone",
+            "estimated time: at most",
             "2 trials in 1 slot",
             "t001 started",
             "t001 epoch 1",
@@ -135,6 +137,28 @@ def test_mlflow_has_a_parent_and_a_child_for_each_trial(full: Sweep) -> None:
         assert float(run.data.params["train.learning_rate"]) >= 1e-2
         assert run.data.params["labels.scheme"] in ("IOB2", "BIOES")
         assert run.data.params["model.backbone"] == "./bert"
+
+
+def test_the_sweeps_own_run_counts_its_trials(full: Sweep) -> None:
+    shown = full.parent.data.metrics
+    assert (shown["trials_over"], shown["trials_running"], shown["trials_waiting"]) == (2, 0, 0)
+    assert shown["best_val_f1"] == max(
+        each.data.metrics["best_val_f1"] for each in full.children.values()
+    )
+    history = full.client.get_metric_history(full.parent.info.run_id, "trials_over")
+    assert [(each.step, each.value) for each in history] == [
+        (1, 0.0), (2, 0.0), (3, 1.0), (4, 1.0), (5, 1.0), (6, 2.0)
+    ]  # fmt: skip
+
+
+def test_training_took_about_as_long_as_was_estimated(full: Sweep) -> None:
+    took = sum(
+        each.value
+        for run in full.children.values()
+        for each in full.client.get_metric_history(run.info.run_id, "train_seconds")
+    )
+    estimated = 3600 * float(full.parent.data.params["estimate.hours_expected"])
+    assert took / 3 < estimated < 3 * took
 
 
 def test_each_child_says_whether_it_ran_offline(full: Sweep) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from sweeps.estimate import Measured
 from sweeps.search.probe import attempt, measure, refused
-from sweeps.search.probing import Measured, Refused, Share
+from sweeps.search.probing import Refused, Share
 from tests.sweeps.run_made import make_world
 from tokcls.config import DataConfig, LabelsConfig, ModelConfig, TrainConfig, TrialConfig
 from tokcls.data.corpus import Corpus, Sentence

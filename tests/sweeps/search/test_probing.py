@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.preflight import Ready, preflight
-from sweeps.search.probing import Refused, crowded, dearest, estimate_here, judged
+from sweeps.search.probing import Answer, Refused, crowded, dearest, estimate_here, judged
 from sweeps.search.resources import SlotPlan
 from sweeps.space.space import load_space
 from tests.sweeps.run_made import make_world
@@ -58,7 +58,11 @@ def test_what_is_refused_is_said_at_its_line(tmp_path: Path, refused: Refused, s
 
 
 def test_all_that_is_refused_is_said_at_once(tmp_path: Path) -> None:
-    answers = {"a": Refused("is broken"), "b": Refused("is broken too"), "c": measured(1.0)}
+    answers: dict[str, Answer] = {
+        "a": Refused("is broken"),
+        "b": Refused("is broken too"),
+        "c": measured(1.0),
+    }
     with pytest.raises(ConfigError) as caught:
         judged(make_space(tmp_path), CPUS, answers, local=True)
     assert len(caught.value.problems) == 2
