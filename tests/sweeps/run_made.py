@@ -30,6 +30,7 @@ tracking: {experiment: small-runs}
 output: {register_as: ner-small}
 """
 SPLITS = {"train": slice(0, 60), "valid": slice(60, 80), "test": slice(80, 100)}
+ROOT = Path(__file__).resolve().parents[2]
 MARK = "STARTED_IN"  # an environment variable that all processes below a command inherit
 FOREIGN = ("RAY_", "TUNE_", "MLFLOW_", "HF_", "PYTHONPATH")
 
@@ -59,9 +60,12 @@ def make_world(folder: Path) -> Path:
 
 
 def environment(**added: str) -> dict[str, str]:
-    """Give this process's environment without what other tests put there, and with no network."""
+    """Give this process's environment without what other tests put there, and with no network.
+
+    Commands run the code of this very checkout, wherever the installed package is.
+    """
     kept = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
-    return kept | {"HF_HUB_OFFLINE": "1"} | added
+    return kept | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)} | added
 
 
 def start(
