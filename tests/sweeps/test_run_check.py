@@ -17,7 +17,8 @@ from typer.main import get_command
 from sweeps.run import app
 from tests.sweeps.run_made import (
     SPACE,
-    Done,
+    assert_refused,
+    check,
     command,
     environment,
     interrupted,
@@ -31,7 +32,6 @@ pytestmark = pytest.mark.slow
 
 CONLL = Path(__file__).resolve().parents[2] / "search_spaces" / "conll.yaml"
 OPTIONS = {"--check", "--json", "--resume", "--serve", "--quiet", "--keys", "--address"}
-SILENT = ("wandb", "runs", "mlflow.db", "mlruns", "ray_results")
 
 
 @pytest.fixture(scope="module")
@@ -68,20 +68,6 @@ def hub() -> Iterator[Hub]:
 def online(endpoint: str, folder: Path) -> dict[str, str]:
     home = str(folder / "hf-home")
     return environment(HF_ENDPOINT=endpoint, HF_HOME=home, HF_HUB_OFFLINE="0")
-
-
-def check(world: Path, *overrides: str) -> Done:
-    return command(world, "s.yaml", *overrides, "--check", limit=120)
-
-
-def assert_refused(done: Done, world: Path, *said: str) -> None:
-    """Exit 2, all of `said` in one message without a traceback, nothing left, nothing on stdout."""
-    assert done.code == 2, done.err
-    for part in said:
-        assert part in done.err
-    assert "Traceback" not in done.err
-    assert done.out == ""
-    assert [name for name in SILENT if (world / name).exists()] == []
 
 
 def test_a_good_file_is_described_and_nothing_is_started(world: Path) -> None:
