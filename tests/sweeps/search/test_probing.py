@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sweeps.preflight import Ready, preflight
-from sweeps.search.probing import Answer, Refused, crowded, dearest, estimate_here, judged
+from sweeps.search.probing import (
+    Answer,
+    Refused,
+    _get,
+    _read,
+    crowded,
+    dearest,
+    estimate_here,
+    judged,
+)
 from sweeps.search.resources import SlotPlan
 from sweeps.space.space import load_space
 from tests.sweeps.run_made import make_world
@@ -90,6 +103,28 @@ def test_trials_that_fit_alone_but_not_together_are_refused(
         assert (
             "4 workers at once need 12 GB of memory to train it, and there are 8 GB" in found.reason
         )
+
+
+def test_what_a_killed_child_said_before_counts() -> None:
+    answers = [("a", measured(1.0)), ("b", Refused("is broken"))]
+    stream = b"".join(pickle.dumps(each) for each in answers)
+    assert _read(stream) == answers
+    assert _read(stream[:-3]) == answers[:1]
+    assert _read(b"") == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_task_that_is_killed_is_put_down_to_memory() -> None:
+    import ray
+
+    def killed() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    reference: Any = ray.remote(max_retries=0)(killed).remote()
+    answer = _get(reference)
+    assert isinstance(answer, Refused)
+    assert answer.key == "train.tokens_per_batch"
 
 
 @pytest.mark.slow
