@@ -80,7 +80,7 @@ def resumed(full: Sweep) -> Resumed:
     assert second.code == 130, "the interrupt was swallowed and the sweep went on"
     after_second = Sweep(full.world, run, second).statuses_now()
     lose_last_line(run / "ledger.jsonl", '"ended"')
-    done = command(full.world, *arguments)
+    done = command(full.world, *arguments, "--quiet")
     assert done.code == 0, done.err
     return Resumed(full.world, run, done, first, second, (after_first, after_second))
 

@@ -39,6 +39,13 @@ def test_a_resumed_sweep_goes_on_in_its_own_folder(resumed: Resumed) -> None:
     assert len(re.findall(r"^\d +t00[12] ", resumed.done.out, re.M)) == 2
 
 
+def test_a_quiet_sweep_says_its_notes_and_its_result(resumed: Resumed) -> None:
+    lines = resumed.done.err.splitlines()
+    assert "NOTE: trials that are over already: 1; interrupted: 1" in lines
+    assert [line for line in lines if not line.startswith("NOTE: ")] == []
+    assert "on test, scored once: f1 " in resumed.done.out
+
+
 def test_no_trial_and_no_epoch_is_run_twice(resumed: Resumed) -> None:
     assert resumed.events.started == ["t001", "t002", "t002", "t002"]
     assert resumed.events.ended == ["t001", "t002"]
