@@ -25,9 +25,7 @@ from sweeps.stop import GONE_WITHIN_S, adopt_orphans, end_children, told_of_inte
 from tokcls.errors import ProblemsError, TokclsError
 
 DONE, NOTHING, WRONG, INTERRUPTED = 0, 1, 2, 130
-NOT_ESTIMATED = (
-    "slots, time and disk are estimated when the cluster is joined, before the first trial"
-)
+NOT_ESTIMATED = "slots, time and disk are estimated once the cluster is joined, before any trial"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

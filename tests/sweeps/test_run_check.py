@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from sweeps.run import app
 from tests.sweeps.run_made import (
+    ROOT,
     SPACE,
     assert_refused,
     check,
@@ -30,7 +31,7 @@ from tests.tokcls.test_hub import Hub
 
 pytestmark = pytest.mark.slow
 
-CONLL = Path(__file__).resolve().parents[2] / "search_spaces" / "conll.yaml"
+CONLL = ROOT / "search_spaces" / "conll.yaml"
 OPTIONS = {"--check", "--json", "--resume", "--serve", "--quiet", "--keys", "--address"}
 
 
@@ -198,11 +199,10 @@ def test_without_a_hub_conll_takes_its_stand_ins_loudly(
     assert done.code == 0, done.err
     assert "OFFLINE: model.backbone = minilm-l6, minilm-l3 instead of distilbert" in done.out
     assert "OFFLINE: data.source = bundled instead of conll2003" in done.out
-    assert "NOTE" in done.err or "NOTE" in done.out or "note: " in done.out
+    assert "note: " in done.out
     assert "searched  model.backbone: {choice: [minilm-l6, minilm-l3]}" in done.out
-    looked_up = re.search(r"looking up backbones and corpus: (\d\.\d) s", done.err)
-    assert looked_up is not None
-    assert float(looked_up[1]) < 8
+    looked_up = re.findall(r"looking up backbones and corpus: (\d+\.\d) s", done.err)
+    assert [seconds for seconds in looked_up if float(seconds) < 8]
 
 
 def test_what_the_hub_does_not_know_is_refused_in_spite_of_stand_ins(world: Path, hub: Hub) -> None:
