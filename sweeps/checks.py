@@ -55,13 +55,21 @@ def check_tracking(space: SearchSpace, uri: str) -> None:
 
 def check_gold(space: SearchSpace, corpus: Corpus) -> None:
     """Refuse a corpus that nothing can be learned from or compared on; raises ConfigError."""
+    share = space.data.validation
     for name in ("train", "validation"):
-        if not any(sentence.spans for sentence in corpus.splits[name]):
-            message = (
-                f"the {name} split of {corpus.name} has {len(corpus.splits[name]):,} sentences and "
-                "not one entity; check which column holds the tags (data.columns)"
-            )
-            raise ConfigError([space.places.problem(("data", "source"), message)])
+        if any(sentence.spans for sentence in corpus.splits[name]):
+            continue
+        key, remedy = "source", "check which column holds the tags (data.columns)"
+        if share is not None and any(
+            each.spans for part in corpus.splits.values() for each in part
+        ):
+            key, remedy = "validation", f"a share other than {share:g}, or another train.seed"
+            remedy = f"they are cut from train's documents by chance: take {remedy}"
+        message = (
+            f"the {name} split of {corpus.name} has {len(corpus.splits[name]):,} sentences and "
+            f"not one entity; {remedy}"
+        )
+        raise ConfigError([space.places.problem(("data", key), message)])
 
 
 def check_windows(space: SearchSpace, backbones: Iterable[Backbone]) -> None:

@@ -54,8 +54,10 @@ def wide(stream: TextIO) -> Console:
 class Stages:
     """Names each stage of a command as it begins, and says how long it took."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        """Speak on `console`; `quiet`: only what must not be overlooked."""
+        self._always = console
+        self.console = Console(file=console.file, quiet=True) if quiet else console
 
     @contextmanager
     def __call__(self, what: str, usually: str = "") -> Iterator[None]:
@@ -81,7 +83,11 @@ class Stages:
         """Print one line as it is."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
+    def warn(self, text: str) -> None:
+        """Print what went wrong, also when quiet."""
+        self._always.print(text, highlight=False, markup=False, soft_wrap=True)
+
     def notes(self, notes: Iterable[str]) -> None:
         """Print what must not be overlooked."""
         for note in notes:
-            self.console.print(f"NOTE: {note}", style="bold yellow", markup=False, soft_wrap=True)
+            self._always.print(f"NOTE: {note}", style="bold yellow", markup=False, soft_wrap=True)

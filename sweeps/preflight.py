@@ -36,6 +36,8 @@ class Ready:
     corpus: Corpus
     backbones: dict[str, Backbone]
     offline: bool
+    plan: SlotPlan | None = None
+    """the slots of this machine; None: those of a cluster are not known before it is joined"""
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -52,12 +54,12 @@ def preflight(space: SearchSpace, *, local: bool = True, resume: bool = False) -
     A sweep that is resumed (`resume`) goes on while its tracking server is down.
     Raises TokclsError naming file, line and key of what cannot be had.
     """
-    slots = plan_here(space).slots if local else 0
+    plan = plan_for(space, Room([local_resources()])) if local else None
     check_output(space)
     if not resume:
         check_tracking(space, tracking_uri(space.sweep.tracking.uri))
-    source = _at(space, "data.source", _resolve_source, space)
-    models = _at(
+    source = at_key(space, "data.source", _resolve_source, space)
+    models = at_key(
         space, "model.backbone", resolve_backbones, space.backbones, space.offline_backbones
     )
     if models.notes:
@@ -66,23 +68,24 @@ def preflight(space: SearchSpace, *, local: bool = True, resume: bool = False) -
         space = space.with_source(source.names[0], source.notes)
     asked = {lookup.id: lookup for lookup in models.lookups}
     backbones = {
-        name: _at(space, "model.backbone", _find, name, asked.get(name)) for name in space.backbones
+        name: at_key(space, "model.backbone", _find, name, asked.get(name))
+        for name in space.backbones
     }
-    if local:
-        check_disk(space, backbones.values(), slots)
+    if plan:
+        check_disk(space, backbones.values(), plan.slots)
     check_windows(space, backbones.values())
     corpus = load_corpus(space.data, seed=space.seed, cached=bool(source and source.cached))
-    _at(space, "data.context", check_context, corpus, space.data.context)
+    at_key(space, "data.context", check_context, corpus, space.data.context)
     check_gold(space, corpus)
     space = _check_types(space, corpus, standing_in=bool(source and source.offline))
     offline = models.offline or bool(source and source.offline)
-    return Ready(space, corpus, backbones, offline)
+    return Ready(space, corpus, backbones, offline, plan)
 
 
-def plan_here(space: SearchSpace) -> SlotPlan:
-    """Fit slots into this machine; raise ConfigError at the line of the key that asks too much."""
+def plan_for(space: SearchSpace, room: Room) -> SlotPlan:
+    """Fit slots into what there is; raise ConfigError at the line of the key that asks too much."""
     try:
-        return plan_slots(space.sweep.resources, Room([local_resources()]))
+        return plan_slots(space.sweep.resources, room)
     except ResourceError as error:
         path = ("resources", error.key)
         raise ConfigError([space.places.problem(path, str(error))]) from error
@@ -145,7 +148,7 @@ def _find(name: str, lookup: Lookup | None) -> Backbone:
     return find_backbone(name, revision=lookup.sha, cached=lookup.state == "unreachable")
 
 
-def _at(space: SearchSpace, path: str, call: Any, *args: Any) -> Any:
+def at_key(space: SearchSpace, path: str, call: Any, *args: Any) -> Any:
     """Call, and give an error the place in the file that it comes from."""
     try:
         return call(*args)

@@ -25,37 +25,44 @@ from sweeps.stop import GONE_WITHIN_S, adopt_orphans, end_children, told_of_inte
 from tokcls.errors import ProblemsError, TokclsError
 
 DONE, NOTHING, WRONG, INTERRUPTED = 0, 1, 2, 130
+NOT_ESTIMATED = "slots, time and disk are estimated once the cluster is joined, before any trial"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
+File = Annotated[str | None, typer.Argument(help="search space (YAML); with --keys: a section")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="key=value behind the file, e.g. model.backbone=gpt2 train.epochs=1"),
+]
+Check = Annotated[bool, typer.Option("--check", help="validate everything, start nothing")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="with --check: print the report as one JSON object")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="go on with the newest run of this sweep")]
+Serve = Annotated[bool, typer.Option("--serve", help="serve the model when the sweep is done")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", help="print the result, notes and errors, but no progress")
+]
+Keys = Annotated[
+    bool, typer.Option("--keys", help="list every key of the YAML (or of one section)")
+]
+Address = Annotated[
+    str | None, typer.Option(help="a running Ray cluster; unset: RAY_ADDRESS, else a local one")
+]
+
+
 @app.command()
 def main(
-    file: Annotated[
-        str | None, typer.Argument(help="search space (YAML); with --keys: a section")
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(help="key=value behind the file, e.g. model.backbone=gpt2 train.epochs=1"),
-    ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="validate everything, start nothing")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="with --check: print the report as one JSON object")
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="go on with the newest run of this sweep")
-    ] = False,
-    serve: Annotated[
-        bool, typer.Option("--serve", help="serve the model when the sweep is done")
-    ] = False,
-    keys: Annotated[
-        bool, typer.Option("--keys", help="list every key of the YAML (or of one section)")
-    ] = False,
-    address: Annotated[
-        str | None, typer.Option(help="a running Ray cluster; unset: RAY_ADDRESS, else a local one")
-    ] = None,
+    file: File = None,
+    overrides: Overrides = None,
+    check: Check = False,
+    as_json: AsJson = False,
+    resume: Resume = False,
+    serve: Serve = False,
+    quiet: Quiet = False,
+    keys: Keys = False,
+    address: Address = None,
 ) -> None:
     """Run the sweep that FILE describes, bundle and register its best model.
 
@@ -63,7 +70,7 @@ def main(
     python -m sweeps.run search_spaces/conll.yaml data.source=my_corpus/ train.epochs=2
     """
     terminal = Terminal()
-    stages = Stages(Console(file=terminal.err))
+    stages = Stages(Console(file=terminal.err), quiet=quiet)
     logging.getLogger("sweeps").addHandler(logging.StreamHandler(terminal.err))
     if check and resume:
         raise typer.BadParameter("--check starts nothing, so there is nothing to --resume")
@@ -91,13 +98,13 @@ def _exit_codes(stages: Stages, terminal: Terminal, *, as_json: bool) -> Iterato
         yield
     except KeyboardInterrupt:
         end_children(within=GONE_WITHIN_S)  # Ray may have been half started
-        stages.say("interrupted")
+        stages.warn("interrupted")
         raise typer.Exit(INTERRUPTED) from None
     except TokclsError as error:
         if as_json:
             problems = error.problems if isinstance(error, ProblemsError) else [error]
             print(json.dumps({"problems": [str(each) for each in problems]}), file=terminal.out)
-        stages.say(f"error: {error}" if len(str(error).splitlines()) == 1 else f"{error}")
+        stages.warn(f"error: {error}" if len(str(error).splitlines()) == 1 else f"{error}")
         raise typer.Exit(NOTHING if isinstance(error, NothingFinished) else WRONG) from None
     except typer.Exit:
         raise
@@ -111,23 +118,28 @@ def _check(
 ) -> None:
     """Look everything up, as a sweep would, and say what would be run on which corpus."""
     from sweeps.checks import room_noted
-    from sweeps.preflight import plan_here, preflight
+    from sweeps.preflight import preflight
     from sweeps.search.cluster import cluster_address
+    from sweeps.search.probing import STAGE, estimate_here
     from tokcls.data.profile import profile
 
-    local = cluster_address(address) is None
     with stages("looking up backbones and corpus"):
-        ready = preflight(space, local=local)
+        ready = preflight(space, local=cluster_address(address) is None)
     folders = {name: backbone.folder for name, backbone in ready.backbones.items()}
     with stages("cutting the corpus into windows"):
         found = profile(ready.corpus, folders, ready.space.data, ready.space.label_choices)
-    if as_json:
-        print(json.dumps(found.to_json() | {"problems": []}), file=out)
-        return
-    lines = [*ready.space.describe(), *found.lines()]
-    if local:
-        plan = plan_here(space)
+    lines, estimate, plan = [*ready.space.describe(), *found.lines()], None, ready.plan
+    if plan is None:
+        lines.append(NOT_ESTIMATED)
+    else:
+        with stages(STAGE, "10 s and more, the first time longer"):
+            estimate = estimate_here(ready, plan)
         lines += [plan.describe(), *(f"note: {note}" for note in room_noted(space, plan.slots))]
+        lines += estimate.lines()
+    if as_json:
+        costs = {"estimate": estimate.to_json() if estimate else None}
+        print(json.dumps(found.to_json() | costs | {"problems": []}), file=out)
+        return
     print(*lines, f"{space.file}: good", sep="\n", file=out)
 
 
@@ -154,7 +166,7 @@ def _run(
         again = f"python -m sweeps.run {_again(space, address, serve=serve)} --resume"
         if isinstance(error, Unconcluded):
             wide(terminal.out).print(error.board.table())
-        stages.say(f"{error}\ngo on with: {again}")
+        stages.warn(f"{error}\ngo on with: {again}")
         code = INTERRUPTED if isinstance(error, Interrupted) else NOTHING
         raise typer.Exit(code) from None
     report(outcome, wide(terminal.out))

@@ -12,22 +12,25 @@ from typing import Any
 
 from sweeps.checks import room_noted
 from sweeps.console import Stages, Terminal
+from sweeps.disk import check_disk
 from sweeps.errors import NothingFinished, SweepError
+from sweeps.estimate import Estimate
 from sweeps.outcome.delivery import Record, deliver, delivered_from, make_tracker, recording
 from sweeps.outcome.finish import Finished, finish
 from sweeps.outcome.leaderboard import Leaderboard
 from sweeps.outcome.report import Outcome
-from sweeps.preflight import Ready, preflight
+from sweeps.preflight import Ready, at_key, plan_for, preflight
 from sweeps.search.cluster import Session, cluster_address, ray_session
 from sweeps.search.events import Listener, Trial
 from sweeps.search.ledger import NAME as LEDGER
 from sweeps.search.ledger import History, Ledger
 from sweeps.search.lock import held
+from sweeps.search.overview import Overview
+from sweeps.search.probing import Probes
 from sweeps.search.progress import Progress
-from sweeps.search.resources import plan_slots
+from sweeps.search.remaining import remaining_of
 from sweeps.search.resume import newest_run, recall, reopen
 from sweeps.search.room import cluster_room
-from sweeps.search.scheduler import most_epochs
 from sweeps.search.share import result_of, share
 from sweeps.search.shipping import ship
 from sweeps.search.slot import Materials, assignment_of
@@ -36,7 +39,7 @@ from sweeps.search.trial_folder import has_weights
 from sweeps.search.tuner import search
 from sweeps.space.sizes import bytes_of
 from sweeps.space.space import SearchSpace
-from tokcls.errors import TokclsError
+from tokcls.errors import ConfigError, TokclsError
 
 
 class Interrupted(SweepError):
@@ -88,10 +91,12 @@ def run_sweep(
             if history is not None and bundle is not None:
                 return _deliver_only(ready, history, bundle, stages)
             return _on_ray(ready, folder, history, stages, address)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, ConfigError) as stop:
             if not (folder / LEDGER).is_file():
                 shutil.rmtree(folder, ignore_errors=True)  # it holds Ray's log alone
                 raise  # nothing was begun that could be resumed
+            if isinstance(stop, ConfigError):
+                raise
             raise Interrupted(folder) from None
 
 
@@ -137,15 +142,19 @@ def _run(
 ) -> Outcome:
     space, started = ready.space, history.trials if history else []
     past = recall(space, started)
-    plan = plan_slots(space.sweep.resources, cluster_room())
+    plan = plan_for(space, cluster_room())
+    check_disk(space, ready.backbones.values(), plan.slots)
     if session.joined:
         with stages("sending the backbones to the cluster"):
             ready = replace(ready, backbones=ship(ready.backbones))
     shared = share(ready)
+    left = space.trials - sum(trial.over for trial in past.kept)
+    probes = Probes(ready, plan, shared.prepared, trials=left)
     with stages("opening MLflow"):
         tracker = make_tracker(ready, folder, history)
     with stages("tokenising the corpus"):
-        data = shared.wait()
+        data = at_key(space, "model.backbone", shared.wait)
+    estimate = probes.wait(stages)
     ledger = Ledger(folder)
     file = {"space": space.to_yaml(), "space_hash": space.space_hash}
     if history is None:
@@ -154,10 +163,13 @@ def _run(
     else:
         ledger.open_session(**file)
         stages.notes(past.notes())
+    if estimate is not None:
+        tracker.describe(estimate.params())
     with recording(ready, ledger, tracker, past.kept, stages) as record:
         materials = Materials(space, folder, plan, ready.backbones, data)
         running = _Running(record, materials, shared.words)
-        return _conclude(running, _search(running, past.kept, taken=len(started)))
+        trials = _search(running, past.kept, estimate, taken=len(started))
+        return _conclude(running, trials)
 
 
 def _deliver_only(ready: Ready, history: History, bundle: Finished, stages: Stages) -> Outcome:
@@ -174,7 +186,9 @@ def _deliver_only(ready: Ready, history: History, bundle: Finished, stages: Stag
             raise Unconcluded(board, error) from error
 
 
-def _search(running: _Running, past: Sequence[Trial], *, taken: int) -> list[Trial]:
+def _search(
+    running: _Running, past: Sequence[Trial], estimate: Estimate | None, *, taken: int
+) -> list[Trial]:
     """Run the trials, those of `past` left out; raise Interrupted if some are not over.
 
     `taken` trials have numbers already, also such as are not in `past`.
@@ -183,18 +197,18 @@ def _search(running: _Running, past: Sequence[Trial], *, taken: int) -> list[Tri
     stages.notes(room_noted(space, plan.slots))
     trials_ = "1 trial" if space.trials == 1 else f"{space.trials} trials"
     stages.say(f"{trials_} in {plan.describe()}; {running.folder}")
+    total, metric = space.trials, space.sweep.search.metric
+    remaining = remaining_of(estimate, trials=total, slots=plan.slots)
     progress = Progress(
-        stages.console,
-        total=space.trials,
-        epochs=most_epochs(space),
-        slots=plan.slots,
-        metric=space.sweep.search.metric,
+        stages.console, total=total, slots=plan.slots, metric=metric, remaining=remaining
     )
-    progress.recall(past)
+    overview = Overview(running.record.tracking.survey, total=total, metric=metric)
     tidy = _tidy(running)
+    progress.recall(past)
+    overview.recall(past)
     tidy.recall(past)
     record = running.record
-    listeners: list[Listener] = [record.ledger, record.tracking, progress, tidy]
+    listeners: list[Listener] = [record.ledger, record.tracking, overview, progress, tidy]
     with progress:
         trials = search(running.materials, listeners, past, taken=taken, say=progress.note)
     if len(trials) < space.trials or not all(trial.over for trial in trials):

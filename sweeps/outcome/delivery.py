@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.console import Stages
+from sweeps.described import params_of, tags_of
 from sweeps.errors import RegistryError
 from sweeps.outcome.finish import Finished
 from sweeps.outcome.leaderboard import Leaderboard
@@ -24,9 +25,8 @@ from sweeps.preflight import Ready
 from sweeps.search.background import InBackground
 from sweeps.search.events import Trial
 from sweeps.search.ledger import History, Ledger
-from sweeps.search.shown import End, SweepRun, flatten
+from sweeps.search.shown import End, SweepRun
 from sweeps.search.tracking import Tracker, tracking_uri
-from sweeps.space.yaml_text import inline
 from tokcls.labels.types import TypeMap
 
 MOVES_WITHIN_S = 20.0  # a store that did nothing for so long is left to --resume
@@ -52,8 +52,8 @@ def make_tracker(ready: Ready, folder: Path, history: History | None) -> Tracker
     sweep = SweepRun(
         space.name,
         uuid.uuid4().hex if history is None else history.sweep_id or str(folder),
-        params=_params(ready),
-        tags=_tags(ready, folder),
+        params=params_of(ready),
+        tags=tags_of(ready, folder),
         run_id=history.run_id if history else "",
         resumed=history is not None,
     )
@@ -157,21 +157,3 @@ def _lacking(uri: str, missing: list[str]) -> str:
         f"MLflow at {uri} does not answer, and lacks {named}{more}; the ledger has it all: "
         "the same command with --resume writes it there"
     )
-
-
-def _params(ready: Ready) -> dict[str, str]:
-    """What the parent run shows: the searched ranges, and how the search is run."""
-    space = ready.space
-    searched = {f"searched.{name}": inline(verb) for name, verb in space.parameters.items()}
-    return searched | flatten(space.sweep.search.model_dump(mode="json"), "search.")
-
-
-def _tags(ready: Ready, folder: Path) -> dict[str, str]:
-    return {
-        "sweep": ready.space.name,
-        "folder": str(folder),
-        "space_hash": ready.space.space_hash,
-        "data_hash": ready.corpus.fingerprint,
-        "offline": str(ready.offline).lower(),
-        "notes": "\n".join((*ready.space.notes, *ready.remarks)),
-    }

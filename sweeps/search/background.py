@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -16,9 +16,9 @@ from typing import Protocol
 from sweeps.errors import RefusedError, first_line
 from sweeps.search.events import Retry, Trial
 from sweeps.search.mailbox import Epoch
-from sweeps.search.shown import End
+from sweeps.search.shown import End, Point
 
-SWEEP, END = "the sweep's own run", "the sweep's end"
+SWEEP, FIGURES, END = "the sweep's own run", "the sweep's figures", "the sweep's end"
 SHORTEST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
 HURRIED_WAIT_S = 1.0
 
@@ -34,6 +34,8 @@ class Writer(Protocol):
 
     def write(self, trial: Trial) -> None: ...
 
+    def survey(self, figures: Sequence[Point]) -> None: ...
+
     def close(self, end: End) -> None: ...
 
 
@@ -46,6 +48,7 @@ class InBackground:
         self._changed = threading.Condition()
         self._jobs: dict[str, Callable[[], None]] = {SWEEP: writer.open}
         self._refused: set[str] = set()
+        self._figures: list[Point] = []
         self._hurried = self._closed = self._failed = False
         for trial in past:
             self._tell(trial)
@@ -63,6 +66,17 @@ class InBackground:
 
     def ended(self, trial: Trial) -> None:
         self._tell(trial)
+
+    def survey(self, figures: Sequence[Point]) -> None:
+        """Have figures of the whole sweep written."""
+        with self._changed:
+            self._figures += figures
+        self._add(FIGURES, partial(self._survey))
+
+    def _survey(self) -> None:
+        figures = [*self._figures]
+        self._writer.survey(figures)
+        del self._figures[: len(figures)]
 
     def _tell(self, trial: Trial) -> None:
         state = replace(trial, epochs=[*trial.epochs], retries=[*trial.retries])

@@ -6,7 +6,7 @@ A listener in the driver; knows what trials tell, nothing of Ray.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +18,7 @@ from rich.text import Text
 from sweeps.console import duration
 from sweeps.search.events import Retry, State, Trial
 from sweeps.search.mailbox import Epoch
+from sweeps.search.remaining import Remaining
 
 STYLES = {State.RUNNING: "cyan", State.FINISHED: "green", State.STOPPED: "dim", State.FAILED: "red"}
 MOST_ROWS = 20
@@ -27,13 +28,12 @@ class Progress:
     """Shows trials as they go; used as a context manager around the search."""
 
     def __init__(
-        self, console: Console, *, total: int, epochs: int, slots: int, metric: str
+        self, console: Console, *, total: int, slots: int, metric: str, remaining: Remaining
     ) -> None:
         self._console = console
-        self._total, self._epochs, self._slots, self._metric = total, epochs, slots, metric
+        self._total, self._slots, self._metric = total, slots, metric
         self._trials: dict[str, Trial] = {}
-        self._began = time.monotonic()
-        self._done_before = 0
+        self._remaining = remaining
         self._live = Live(
             get_renderable=self._render,
             console=console,
@@ -47,7 +47,6 @@ class Progress:
     def recall(self, past: Sequence[Trial]) -> None:
         """Know the trials of an earlier session."""
         self._trials |= {trial.trial_id: trial for trial in past}
-        self._done_before = sum(trial.over for trial in past)
 
     def __enter__(self) -> Progress:
         if self._console.is_terminal:
@@ -69,6 +68,7 @@ class Progress:
         self._line(f"{trial.trial_id} started{again}: {shown_values(trial.values)}")
 
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
+        self._remaining.epoch(trial, epoch, time.monotonic())
         metrics = epoch.metrics
         self._line(
             f"{trial.trial_id} epoch {epoch.number}: f1 {metrics['val_f1']:.3f}, "
@@ -109,7 +109,8 @@ class Progress:
             parts.append(f"{states.count(State.FAILED)} failed")
         if (best := self._best()) is not None:
             parts.append(f"best f1 {best[0]:.3f} ({best[1]})")
-        if (left := self._seconds_left()) is not None:
+        left = self._remaining.seconds(self._trials.values(), time.monotonic())
+        if left is not None:
             parts.append(f"about {duration(left)} left")
         return ", ".join(parts)
 
@@ -118,35 +119,47 @@ class Progress:
         scores = [(best.metrics[self._metric], name) for best, name in bests if best]
         return max(scores, key=lambda score: score[0], default=None)
 
-    def _seconds_left(self) -> float | None:
-        """Extrapolate from the trials that this session brought to their end."""
-        over = sum(trial.over for trial in self._trials.values())
-        done = over - self._done_before
-        if done < 1 or over >= self._total:
-            return None
-        return (time.monotonic() - self._began) / done * (self._total - over)
-
     def _render(self) -> Group:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name, justify in COLUMNS.items():
             table.add_column(name, justify=justify, no_wrap=name != "params")
-        for trial in list(self._trials.values())[-MOST_ROWS:]:
-            table.add_row(*map(Text, self._row(trial)), style=STYLES[trial.state])
+        differing = self._differing()
+        for trial in self._shown():
+            table.add_row(*map(Text, self._row(trial, differing)), style=STYLES[trial.state])
         if not self._trials:
             return Group(Text(self._waiting()))
         return Group(table, Text(self._summary()))
 
-    def _row(self, trial: Trial) -> list[str]:
+    def _shown(self) -> list[Trial]:
+        """The newest trials, but all that run before any that is over."""
+        by_age = list(self._trials.values())
+        kept = sorted(reversed(by_age), key=lambda trial: trial.over)[:MOST_ROWS]
+        return sorted(kept, key=by_age.index)
+
+    def _differing(self) -> set[str]:
+        """The drawn keys that have not the same value in all trials; all while there is one."""
+        trials = list(self._trials.values())
+        first = trials[0].values if trials else {}
+        others = [trial.values for trial in trials[1:]]
+        drawn = {key for values in (first, *others) for key in values}
+        missing = object()
+        return {
+            key
+            for key in drawn
+            if not others or any(v.get(key, missing) != first.get(key, missing) for v in others)
+        }
+
+    def _row(self, trial: Trial, differing: Set[str]) -> list[str]:
         last, best = trial.last, trial.best(self._metric)
         waits = trial.state is State.RUNNING and last is None
         return [
             trial.trial_id,
             "starting" if waits else str(trial.state),
-            f"{last.number if last else 0}/{self._epochs}",
+            f"{last.number if last else 0}/{trial.config['train']['epochs']}",
             f"{last.metrics[self._metric]:.3f}" if last else "",
             f"{best.metrics[self._metric]:.3f}" if best else "",
             f"{last.metrics['words_per_second']:,.0f}" if last else "",
-            trial.reason or shown_values(trial.values),
+            trial.reason or shown_values({k: v for k, v in trial.values.items() if k in differing}),
         ]
 
 

@@ -16,9 +16,9 @@ from sweeps.errors import SweepError
 from sweeps.search.events import Trial
 from sweeps.search.rungs import Point, Rungs
 from sweeps.search.slot import METRICS, TRIAL, VALUES
-from sweeps.space.space import SearchSpace
+from sweeps.space.space import EPOCHS, SearchSpace
 
-BACKBONE, EPOCHS = "model.backbone", "train.epochs"
+BACKBONE = "model.backbone"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Asha(FIFOScheduler):
         search = space.sweep.search
         self._time, self._measure = search.time, MEASURES[search.time]
         self._score = search.metric
-        self._most_epochs = most_epochs(space)
+        self._most_epochs = space.epochs[1]
         grace = min(search.grace, self._most_epochs)
         first = float(grace) if search.time == "epochs" else None
         self.rungs = Rungs(grace=grace, reduction=search.reduction, first=first)
@@ -100,13 +100,3 @@ def build_scheduler(space: SearchSpace, past: Sequence[Trial]) -> TrialScheduler
     scheduler = Asha(space)
     scheduler.replay(past)
     return scheduler
-
-
-def most_epochs(space: SearchSpace) -> int:
-    """The largest number of epochs that a trial of the space may have."""
-    verb = space.parameters.get(EPOCHS)
-    if verb:
-        return int(max(verb.corners()))
-    return space.trial(
-        {key: verb.corners()[0] for key, verb in space.parameters.items()}
-    ).train.epochs

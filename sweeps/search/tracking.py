@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sweeps.errors import RefusedError, RegistryError, first_line
@@ -168,6 +168,16 @@ class Tracker:
             if trial.over:
                 self._end(run, status, trial.ended_at)
             run.status = status
+
+    def describe(self, params: Mapping[str, str]) -> None:
+        """Add parameters to the sweep's own run, before it is opened."""
+        self._sweep = replace(self._sweep, params={**self._sweep.params, **params})
+
+    def survey(self, figures: Sequence[Point]) -> None:
+        """Add figures of the whole sweep to its own run."""
+        with self._writing("figures"):
+            assert self._own is not None
+            self._bring(self._own, {}, figures, {})
 
     def close(self, end: End) -> None:
         """End the sweep's run, with the winner's figures, and the runs of trials that are open."""

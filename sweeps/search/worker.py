@@ -23,6 +23,7 @@ import torch
 from safetensors.torch import save_file
 
 from sweeps.search.mailbox import Assignment, Epoch, Failure, Verdict
+from sweeps.search.memory import is_out_of_memory
 from sweeps.search.shipping import here
 from sweeps.search.trial_folder import TrialFolder
 from tokcls.data.prepared import Prepared
@@ -57,7 +58,7 @@ def work(loop: dict[str, Any]) -> None:
             return
         except Exception as error:
             if not _lost_another(error):
-                failure = Failure(_one_line(error), _is_out_of_memory(error))
+                failure = Failure(_one_line(error), is_out_of_memory(error))
                 ray.get(mailbox.post.remote(after, failure))
             raise  # Ray Train replaces the group: what a failed trial left in memory goes with it
         gc.collect()
@@ -219,12 +220,6 @@ def _lost_another(error: Exception) -> bool:
     """
     by_gloo = type(error) is RuntimeError and "gloo/transport" in str(error)
     return by_gloo or isinstance(error, torch.distributed.DistError)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def _one_line(error: BaseException) -> str:

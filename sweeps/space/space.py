@@ -27,6 +27,7 @@ from tokcls.errors import ConfigError, Problem
 
 _BACKBONE: KeyPath = ("model", "backbone")
 _OFFLINE: KeyPath = ("model", "offline")
+EPOCHS = "train.epochs"
 _READING = ("format", "columns", "scheme", "repair", "overlaps", "validation")
 _TYPE_MAPS: tuple[KeyPath, ...] = (("labels", "types"), ("labels", "score_types"))
 
@@ -88,6 +89,13 @@ class SearchSpace:
         """The search's own seed: the trials' seed, or its lowest value where it is searched."""
         verb = self.parameters.get("train.seed")
         return min(verb.corners()) if verb else self._corner().train.seed
+
+    @property
+    def epochs(self) -> tuple[int, int]:
+        """The fewest and the most epochs that a trial may have."""
+        verb = self.parameters.get(EPOCHS)
+        found = verb.corners() if verb else (self._corner().train.epochs,)
+        return min(found), max(found)
 
     @property
     def points(self) -> tuple[dict[str, Any], ...]:

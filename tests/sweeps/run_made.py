@@ -30,6 +30,8 @@ tracking: {experiment: small-runs}
 output: {register_as: ner-small}
 """
 SPLITS = {"train": slice(0, 60), "valid": slice(60, 80), "test": slice(80, 100)}
+ROOT = Path(__file__).resolve().parents[2]
+SILENT = ("wandb", "runs", "mlflow.db", "mlruns", "ray_results")
 MARK = "STARTED_IN"  # an environment variable that all processes below a command inherit
 FOREIGN = ("RAY_", "TUNE_", "MLFLOW_", "HF_", "PYTHONPATH")
 
@@ -59,9 +61,12 @@ def make_world(folder: Path) -> Path:
 
 
 def environment(**added: str) -> dict[str, str]:
-    """Give this process's environment without what other tests put there, and with no network."""
+    """Give this process's environment without what other tests put there, and with no network.
+
+    Commands run the code of this very checkout, wherever the installed package is.
+    """
     kept = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
-    return kept | {"HF_HUB_OFFLINE": "1"} | added
+    return kept | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)} | added
 
 
 def start(
@@ -141,6 +146,21 @@ def seconds_to_first_byte(folder: Path, *arguments: str, module: str = "sweeps.r
     process.communicate(timeout=60)
     assert first, "the command said nothing at all"
     return seconds
+
+
+def check(world: Path, *overrides: str) -> Done:
+    """Run `--check` of the world's file."""
+    return command(world, "s.yaml", *overrides, "--check", limit=120)
+
+
+def assert_refused(done: Done, world: Path, *said: str) -> None:
+    """Exit 2, all of `said` in one message without a traceback, nothing left, nothing on stdout."""
+    assert done.code == 2, done.err
+    for part in said:
+        assert part in done.err
+    assert "Traceback" not in done.err
+    assert done.out == ""
+    assert [name for name in SILENT if (world / name).exists()] == []
 
 
 def interrupted(

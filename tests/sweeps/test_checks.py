@@ -67,6 +67,19 @@ def test_a_corpus_without_an_entity_is_refused(tmp_path: Path) -> None:
             check_gold(space, corpus)
 
 
+def test_a_cut_that_leaves_validation_without_an_entity_is_not_blamed_on_columns(
+    tmp_path: Path,
+) -> None:
+    some, none = Sentence(("Ada",), (Span(0, 1, "PER"),), 0), Sentence(("the",), (), 0)
+    space = space_of(tmp_path, "", "data.validation=0.1")
+    with pytest.raises(
+        ConfigError, match=r"data.validation=0.1.*: take a share other than 0.1, or"
+    ):
+        check_gold(space, Corpus((some,), (none,), (), "c", {}))
+    with pytest.raises(ConfigError, match=r"data.source: .*\(data.columns\)"):
+        check_gold(space, Corpus((none,), (none,), (), "c", {}))
+
+
 def test_windows_longer_than_the_backbone_reads_are_refused_at_their_line(tmp_path: Path) -> None:
     backbone = Backbone("tiny", tiny_model("bert", tmp_path / "bert"))
     check_windows(space_of(tmp_path), [backbone])

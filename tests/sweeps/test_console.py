@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,12 +15,18 @@ from rich.console import Console
 
 from sweeps.console import Stages
 from sweeps.search.progress import Progress
+from sweeps.search.remaining import Remaining
 from sweeps.stop import told_of_interrupt
 from tests.sweeps.search.made_trials import make_trial
 
 
 def terminal() -> Console:
     return Console(file=io.StringIO(), force_terminal=True, width=100)
+
+
+def progress_on(console: Console) -> Progress:
+    remaining = Remaining(trials=2, slots=1, epochs=2)
+    return Progress(console, total=2, slots=1, metric="val_f1", remaining=remaining)
 
 
 def seen(console: Console) -> str:
@@ -39,8 +46,7 @@ def test_a_terminal_shows_the_stage_and_nothing_that_others_print() -> None:
 
 def test_the_live_table_shows_nothing_that_others_print() -> None:
     console = terminal()
-    progress = Progress(console, total=2, epochs=2, slots=1, metric="val_f1")
-    with progress:
+    with progress_on(console) as progress:
         progress.started(make_trial("t001", [0.5]))
         print("Press CTRL+C to skip")
     assert "t001" in seen(console)
@@ -49,8 +55,24 @@ def test_the_live_table_shows_nothing_that_others_print() -> None:
 
 def test_plain_lines_say_that_slots_are_waited_for() -> None:
     console = Console(file=io.StringIO(), force_terminal=False)
-    with Progress(console, total=2, epochs=2, slots=1, metric="val_f1"):
+    with progress_on(console):
         assert seen(console) == "waiting for 1 slot to start (15 to 40 s) ...\n"
+
+
+@pytest.mark.parametrize("on_terminal", [True, False])
+def test_quiet_says_notes_and_errors_and_nothing_else(*, on_terminal: bool) -> None:
+    console = Console(file=io.StringIO(), force_terminal=on_terminal, width=100)
+    stages = Stages(console, quiet=True)
+    with stages("starting Ray"), progress_on(stages.console) as progress:
+        progress.started(make_trial("t001", [0.5]))
+        stages.say("the log goes elsewhere")
+    assert seen(console) == ""
+    stages.notes(["mind this"])
+    stages.warn("error: that")
+    assert re.findall("mind this|error: that|Ray|t001|log", seen(console)) == [
+        "mind this",
+        "error: that",
+    ]
 
 
 def interrupt_this() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -14,49 +13,13 @@ import huggingface_hub
 import pytest
 
 from sweeps import preflight as preflight_module
-from sweeps.preflight import local_resources, plan_here, preflight
-from sweeps.space.space import SearchSpace, load_space
-from tests.tiny import tiny_model
+from sweeps.preflight import preflight
+from sweeps.space.space import SearchSpace
 from tokcls.errors import ConfigError, ProblemsError
 
 Load = Callable[..., SearchSpace]
 
 SENTENCE = "Ada B-PER\nsleeps O\n\n"
-TEXT = """\
-data:
-  source: {source}
-model:
-  backbone: {backbone}
-train:
-  learning_rate: 1e-4
-"""
-
-
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model("bert", tmp_path_factory.mktemp("backbones") / "bert")
-
-
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    folder = tmp_path / "corpus"
-    folder.mkdir()
-    for split in ("train", "valid", "test"):
-        (folder / f"{split}.txt").write_text(SENTENCE)
-    return folder
-
-
-@pytest.fixture
-def load(tmp_path: Path, bert: Path, corpus: Path) -> Load:
-    """Load a file called s.yaml; what is not given is a folder that is there."""
-
-    def do(*overrides: str, source: str = "", backbone: str = "", added: str = "") -> SearchSpace:
-        path = tmp_path / "s.yaml"
-        text = TEXT.format(source=source or corpus, backbone=backbone or bert)
-        path.write_text(text + added, encoding="utf-8")
-        return load_space(path, overrides)
-
-    return do
 
 
 @pytest.fixture
@@ -68,11 +31,6 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{port}")
-
-
-def machine(monkeypatch: pytest.MonkeyPatch, **resources: float) -> None:
-    found = {"CPU": 4.0, "GPU": 0.0} | resources
-    monkeypatch.setattr(preflight_module, "local_resources", lambda: found)
 
 
 def problem_of(space: SearchSpace) -> str:
@@ -134,78 +92,6 @@ def test_a_wrong_tag_is_said_with_the_line_of_the_corpus(load: Load, corpus: Pat
         preflight(load())
     assert "valid.txt:1" in str(caught.value)
     assert "X-PER" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("gpus_per_worker", "1", "1 asked for, but there is no GPU here"),
-        ("workers_per_trial", "9", "needs 9 CPU"),
-        ("cpus_per_worker", "9.0", "needs 9 CPU"),
-    ],
-)
-def test_what_the_machine_does_not_have_is_said_with_its_line(
-    load: Load, monkeypatch: pytest.MonkeyPatch, key: str, value: str, message: str
-) -> None:
-    machine(monkeypatch)
-    added = f"resources:\n  concurrent_trials: 1\n  {key}: {value}\n"
-    said = problem_of(load(added=added))
-    assert said.startswith(f"s.yaml:9: resources.{key}: ")
-    assert message in said
-
-
-def test_an_override_that_asks_for_too_much_is_named(
-    load: Load, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machine(monkeypatch)
-    assert problem_of(load("resources.gpus_per_worker=2")).startswith(
-        "override resources.gpus_per_worker=2:0: "
-    )
-
-
-def test_the_machine_is_looked_at_before_the_hub_is_asked(
-    load: Load, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machine(monkeypatch)
-    said = problem_of(load("resources.gpus_per_worker=1", backbone="org/nothing"))
-    assert "no GPU here" in said
-
-
-def test_a_cluster_elsewhere_is_not_judged_by_this_machine(
-    load: Load, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machine(monkeypatch)
-    ready = preflight(load("resources.gpus_per_worker=1"), local=False)
-    assert ready.backbones
-
-
-def test_this_machine_s_plan_is_made_of_what_it_has(
-    load: Load, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machine(monkeypatch, CPU=6.0, GPU=2.0)
-    plan = plan_here(load())
-    assert (plan.slots, plan.cpus, plan.gpus) == (2, 3.0, 1.0)
-
-
-def test_the_cpus_of_this_machine_are_those_the_process_may_use(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5})
-    assert local_resources()["CPU"] == 3.0
-
-
-@pytest.mark.parametrize(("visible", "gpus"), [(None, 4), ("0,2", 2), ("", 0)])
-def test_only_gpus_that_the_process_may_see_are_counted(
-    monkeypatch: pytest.MonkeyPatch, visible: str | None, gpus: int
-) -> None:
-    from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager as Nvidia
-
-    monkeypatch.setattr(Nvidia, "get_current_node_num_accelerators", staticmethod(lambda: 4))
-    if visible is None:
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    else:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert local_resources()["GPU"] == gpus
 
 
 @pytest.mark.usefixtures("no_hub")

@@ -1,7 +1,6 @@
 """`python -m sweeps.run` from a file to a registered model, as a person types it: real Ray, MLflow.
 
-Two sweeps tell the whole story. The first goes through; the second learns too slowly, is
-interrupted in its second trial, resumed, interrupted while its winner is bundled, and resumed.
+One sweep tells the story; what becomes of one that is interrupted is in `test_run_resumed`.
 """
 
 from __future__ import annotations
@@ -10,19 +9,15 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sweeps.space.space import load_space
-from tests.sweeps.run_left import SLOW_LEARNER, TEXTS, Resumed, Sweep, answers, ours
+from tests.sweeps.run_left import TEXTS, Sweep, answers, ours
 from tests.sweeps.run_made import (
     command,
     environment,
-    interrupted,
-    make_world,
-    newest,
     processes_of,
 )
 from tests.tokcls.inference.test_pipeline_parity import allowed
@@ -38,43 +33,6 @@ json.dump(model.predict(json.load(sys.stdin)), sys.stdout)
 RAY_LINES = re.compile(
     r"\(raylet\)|\(pid=|INFO worker\.py|Started a local Ray|ray::|\[.*core_worker"
 )
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_world(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture(scope="module")
-def full(world: Path) -> Sweep:
-    done = command(world, "s.yaml")
-    assert done.code == 0, done.err
-    return Sweep(world, newest(world), done)
-
-
-@pytest.fixture(scope="module")
-def resumed(full: Sweep) -> Resumed:
-    first = interrupted(
-        full.world, "s.yaml", *SLOW_LEARNER, at=lambda line: line.startswith("t002 epoch 2")
-    )
-    assert first.code == 130, first.err
-    run = newest(full.world)
-    after_first = Sweep(full.world, run, first).statuses_now()
-    arguments = ("s.yaml", *SLOW_LEARNER, "--resume")
-    second = interrupted(full.world, *arguments, at=lambda line: line.startswith("bundling"))
-    assert second.code == 130, "the interrupt was swallowed and the sweep went on"
-    after_second = Sweep(full.world, run, second).statuses_now()
-    lose_last_line(run / "ledger.jsonl", '"ended"')
-    done = command(full.world, *arguments)
-    assert done.code == 0, done.err
-    return Resumed(full.world, run, done, first, second, (after_first, after_second))
-
-
-def lose_last_line(path: Path, event: str) -> None:
-    """Leave the ledger as a kill does that comes between an epoch and the trial's end."""
-    *kept, last = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    assert event in last
-    path.write_text("".join(kept), encoding="utf-8")
 
 
 def test_stdout_has_the_leaderboard_and_what_to_do_next(full: Sweep) -> None:
@@ -102,6 +60,8 @@ def test_stderr_says_each_stage_and_each_trial(full: Sweep) -> None:
             "starting Ray (7 to 15 s)",
             "opening MLflow",
             "tokenising the corpus",
+            "training two batches of each backbone",
+            "estimated time: at most",
             "2 trials in 1 slot",
             "t001 started",
             "t001 epoch 1",
@@ -179,6 +139,28 @@ def test_mlflow_has_a_parent_and_a_child_for_each_trial(full: Sweep) -> None:
         assert run.data.params["model.backbone"] == "./bert"
 
 
+def test_the_sweeps_own_run_counts_its_trials(full: Sweep) -> None:
+    shown = full.parent.data.metrics
+    assert (shown["trials_over"], shown["trials_running"], shown["trials_waiting"]) == (2, 0, 0)
+    assert shown["best_val_f1"] == max(
+        each.data.metrics["best_val_f1"] for each in full.children.values()
+    )
+    history = full.client.get_metric_history(full.parent.info.run_id, "trials_over")
+    assert [(each.step, each.value) for each in history] == [
+        (1, 0.0), (2, 0.0), (3, 1.0), (4, 1.0), (5, 1.0), (6, 2.0)
+    ]  # fmt: skip
+
+
+def test_training_took_about_as_long_as_was_estimated(full: Sweep) -> None:
+    took = sum(
+        each.value
+        for run in full.children.values()
+        for each in full.client.get_metric_history(run.info.run_id, "train_seconds")
+    )
+    estimated = 3600 * float(full.parent.data.params["estimate.hours_expected"])
+    assert took / 3 < estimated < 3 * took
+
+
 def test_each_child_says_whether_it_ran_offline(full: Sweep) -> None:
     assert {run.data.tags.get("offline") for run in full.children.values()} == {"false"}
 
@@ -227,93 +209,3 @@ def test_files_of_trials_are_kept_and_restart_states_are_not(full: Sweep) -> Non
             "model.safetensors",
             "predictions.npz",
         }
-
-
-def test_ctrl_c_ends_a_sweep_soon_and_says_how_to_go_on(resumed: Resumed) -> None:
-    assert resumed.first.seconds < 40
-    quoted = " ".join(f"'{each}'" if "{" in each else each for each in SLOW_LEARNER)
-    assert f"python -m sweeps.run s.yaml {quoted} --resume" in resumed.first.err
-    assert str(resumed.run) in resumed.first.err
-    assert "t001 finished" in resumed.first.err
-    assert "Traceback" not in resumed.first.err
-    assert resumed.first.out == ""
-
-
-def test_ctrl_c_is_heard_when_all_trials_are_over(resumed: Resumed) -> None:
-    assert resumed.second.seconds < 40
-    assert "--resume" in resumed.second.err
-    assert "Traceback" not in resumed.second.err
-    assert resumed.second.out == ""
-
-
-def test_a_resumed_sweep_goes_on_in_its_own_folder(resumed: Resumed) -> None:
-    assert newest(resumed.world) == resumed.run
-    assert "t001 started" not in resumed.second.err
-    assert re.search(r"t002 started, from epoch [2-5]: ", resumed.second.err)
-    assert resumed.done.code == 0
-    assert len(re.findall(r"^\d +t00[12] ", resumed.done.out, re.M)) == 2
-
-
-def test_no_trial_and_no_epoch_is_run_twice(resumed: Resumed) -> None:
-    assert resumed.events.started == ["t001", "t002", "t002", "t002"]
-    assert resumed.events.ended == ["t001", "t002"]
-    assert resumed.events.epochs == {trial: [1, 2, 3, 4, 5, 6] for trial in ("t001", "t002")}
-
-
-def test_mlflow_goes_on_with_the_same_runs(resumed: Resumed) -> None:
-    assert set(resumed.children) == {"t001", "t002"}
-    assert resumed.steps("t001") == [1, 2, 3, 4, 5, 6]
-    assert resumed.steps("t002") == [1, 2, 3, 4, 5, 6]
-    assert resumed.parent.info.status == "FINISHED"
-    for run in resumed.children.values():
-        assert (run.info.status, run.data.tags["status"]) == ("FINISHED", "finished")
-
-
-def test_no_run_looks_as_if_it_still_went_on_after_ctrl_c(resumed: Resumed) -> None:
-    in_a_trial, while_bundling = resumed.statuses
-    assert in_a_trial == {"": "KILLED", "t001": "FINISHED", "t002": "KILLED"}
-    assert while_bundling == {"": "KILLED", "t001": "FINISHED", "t002": "FINISHED"}
-
-
-def test_a_resumed_winner_has_its_test_scores_in_mlflow(resumed: Resumed) -> None:
-    (winner,) = (run for run in resumed.children.values() if "test_f1" in run.data.metrics)
-    assert winner.data.tags["winner"] == "true"
-    assert winner.data.metrics["test_f1"] == resumed.parent.data.metrics["test_f1"]
-
-
-def test_a_worse_model_is_registered_but_not_champion(full: Sweep, resumed: Resumed) -> None:
-    message = r"registered: models:/ner-small/2 \(not champion: validation f1 0\.\d+, version 1 has"
-    assert re.search(message, resumed.done.out)
-    assert f"python -m sweeps.serve {resumed.bundle}" in resumed.done.out
-    model = resumed.client.get_registered_model("ner-small")
-    assert {name: str(number) for name, number in model.aliases.items()} == {"champion": "1"}
-    versions = resumed.client.search_model_versions("name = 'ner-small'")
-    assert {int(each.version) for each in versions} == {1, 2}
-
-
-def test_what_is_finished_or_changed_is_not_resumed(resumed: Resumed) -> None:
-    done = command(resumed.world, "s.yaml", *SLOW_LEARNER, "--resume")
-    assert done.code == 2
-    assert "is finished; run without --resume" in done.err
-    assert "starting Ray" not in done.err
-    assert newest(resumed.world) == resumed.run
-
-
-def test_ctrl_c_while_ray_starts_leaves_no_process(tmp_path: Path) -> None:
-    folder = make_world(tmp_path)
-    done = interrupted(folder, "s.yaml", at=lambda line: "starting Ray" in line, later=3.0)
-    assert done.code == 130
-    assert "interrupted" in done.err
-    assert "Traceback" not in done.err
-    assert done.seconds < 20
-    assert processes_of(folder) == []
-
-
-def test_ctrl_c_before_the_first_trial_promises_nothing_to_resume(tmp_path: Path) -> None:
-    folder = make_world(tmp_path)
-    done = interrupted(folder, "s.yaml", at=lambda line: "tokenising the corpus ..." in line)
-    assert done.code == 130
-    assert "Traceback" not in done.err
-    if "--resume" in done.err:
-        again = command(folder, "s.yaml", "--resume", limit=15)
-        assert "nothing to resume" not in again.err

@@ -59,6 +59,8 @@ def load_corpus(data: DataConfig, *, seed: int, cached: bool = False) -> Corpus:
     notes = [note for read in parts.read.values() for note in read.notes]
     if data.validation is not None:
         notes.append(_cut(sentences, data.validation, seed, parts.name))
+    if data.limit is not None and any(len(each) > data.limit for each in sentences.values()):
+        notes.append(f"only the first {data.limit:,} sentences of each split are read (data.limit)")
     return Corpus(
         train=sentences["train"][: data.limit],
         validation=sentences["validation"][: data.limit],

@@ -72,6 +72,11 @@ class TokenClassifier(pl.LightningModule):
 
     def train_dataloader(self) -> Batches:
         split = self.data.splits["train"]
+        return self.training_batches(lambda: self._training_rows(split, self.current_epoch))
+
+    def training_batches(self, choose: Callable[[], list[NDArray[np.int64]]]) -> Batches:
+        """Make batches of the train split; `choose` gives each one's windows at every pass."""
+        split = self.data.splits["train"]
         tags = np.concatenate(
             [
                 self.schema.encode_ids(self._learned(split, sentence), int(parts))
@@ -80,13 +85,13 @@ class TokenClassifier(pl.LightningModule):
         )
 
         def make() -> Iterator[Batch]:
-            for rows in self._training_rows(split, self.current_epoch):
+            for rows in choose():
                 labels = training_labels(
                     split.encoded, split.windows, rows, tags, self.schema, self.data.tokenizing
                 )
                 yield self._padded(split, rows) | {"labels": torch.from_numpy(labels)}
 
-        return Batches(len(self._training_rows(split, 0)), make)
+        return Batches(len(choose()), make)
 
     def _learned(self, split: PreparedSplit, sentence: int) -> tuple[Span, ...]:
         return self.plan.learned.apply(split.gold_parts(sentence))
@@ -94,11 +99,11 @@ class TokenClassifier(pl.LightningModule):
     @property
     def train_tokens(self) -> int:
         """Sub-words that one pass over the train split reads, special ids included, no padding."""
-        return int(self._padded_lengths(self.data.splits["train"]).sum())
+        return int(self.padded_lengths(self.data.splits["train"]).sum())
 
     def _training_rows(self, split: PreparedSplit, epoch: int) -> list[NDArray[np.int64]]:
         return token_batches(
-            self._padded_lengths(split),
+            self.padded_lengths(split),
             tokens_per_batch=self.config.train.tokens_per_batch,
             seed=self.config.train.seed,
             epoch=epoch,
@@ -109,7 +114,7 @@ class TokenClassifier(pl.LightningModule):
     def val_dataloader(self) -> Batches:
         split = self.data.splits[self.evaluated]
         mine = split.windows_of(self.trainer.global_rank, self.trainer.world_size)
-        lengths = self._padded_lengths(split)[mine]
+        lengths = self.padded_lengths(split)[mine]
         batches = [
             mine[rows] for rows in ordered_batches(lengths, tokens_per_batch=EVALUATION_TOKENS)
         ]
@@ -120,7 +125,8 @@ class TokenClassifier(pl.LightningModule):
 
         return Batches(len(batches), make)
 
-    def _padded_lengths(self, split: PreparedSplit) -> NDArray[np.int64]:
+    def padded_lengths(self, split: PreparedSplit) -> NDArray[np.int64]:
+        """Sub-words of each window of a split, special ids included."""
         special = len(self.data.tokenizing.prefix) + len(self.data.tokenizing.suffix)
         return split.windows.lengths() + special
 

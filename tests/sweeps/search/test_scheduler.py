@@ -12,7 +12,7 @@ import pytest
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from sweeps.search.events import State, Trial
-from sweeps.search.scheduler import Asha, build_scheduler, most_epochs
+from sweeps.search.scheduler import Asha, build_scheduler
 from sweeps.search.slot import TRIAL
 from sweeps.space.space import SearchSpace
 from tests.sweeps.search.made_trials import make_space, make_trial
@@ -154,16 +154,6 @@ def test_scheduler_none_lets_all_trials_finish(tmp_path: Path) -> None:
     tune = TuneSide(scheduler)
     list(tune.steps())
     assert set(stopped_at(tune.seen).values()) == {4}
-
-
-@pytest.mark.parametrize(
-    ("epochs", "most"),
-    [("7", 7), ("{choice: [2, 5, 3]}", 5), ("{int: [1, 9]}", 9)],
-)
-def test_the_most_epochs_of_a_trial_are_read_from_the_space(
-    tmp_path: Path, epochs: str, most: int
-) -> None:
-    assert most_epochs(make_space(tmp_path, f"train.epochs={epochs}")) == most
 
 
 def test_a_grace_that_is_longer_than_the_trials_is_cut_to_them(tmp_path: Path) -> None:

@@ -49,6 +49,14 @@ def test_parameters_are_dotted_keys_in_the_order_of_the_file(load: Load) -> None
     ]
 
 
+@pytest.mark.parametrize(
+    ("epochs", "fewest", "most"),
+    [("7", 7, 7), ("{choice: [3, 5, 2]}", 2, 5), ("{int: [1, 9]}", 1, 9)],
+)
+def test_the_epochs_of_a_trial_are_known(load: Load, epochs: str, fewest: int, most: int) -> None:
+    assert load(f"  epochs: {epochs}\n").epochs == (fewest, most)
+
+
 def test_a_trial_has_the_drawn_values_and_the_fixed_ones(load: Load) -> None:
     trial = load(SEARCHED).trial(VALUES)
     assert trial.train.weight_decay == 0.1

@@ -113,6 +113,8 @@ def test_a_share_of_one_document_is_a_problem(tmp_path: Path) -> None:
 def test_only_the_first_sentences_are_kept_where_a_limit_is_set(tmp_path: Path) -> None:
     folder = fill(tmp_path, train_txt=FOUR, dev_txt="b O\n")
     corpus = load(folder, limit=3)
+    assert "only the first 3 sentences of each split are read (data.limit)" in corpus.remarks
+    assert not any("data.limit" in remark for remark in load(folder, limit=10**6).remarks)
     assert [s.words for s in corpus.train] == [("a0",), ("b0",), ("a1",)]
     assert len(corpus.validation) == 1
     (tmp_path / "dev.txt").write_text("b O\n\nc\n")

@@ -10,7 +10,7 @@ from tokcls.data.readers.arrow import draft_parquet
 from tokcls.data.readers.conll import draft_conll
 from tokcls.data.readers.jsonl import draft_jsonl, parse_object
 from tokcls.data.readers.rules import Rules
-from tokcls.data.readers.table import draft_csv, draft_tsv, has_header
+from tokcls.data.readers.table import draft_csv, draft_tsv, has_header, has_part_of_header
 from tokcls.data.readers.tagged import Drafts, FileRead, assemble
 from tokcls.data.readers.text import lines_of
 from tokcls.errors import CorpusError
@@ -71,7 +71,7 @@ def format_of(path: Path, rules: Rules) -> str:
         if suffix in format_.suffixes and suffix not in _OPEN:
             return name
     head = _first_line(path)
-    if has_header(head, rules.columns):
+    if has_header(head, rules.columns) or (suffix == ".tsv" and has_part_of_header(head)):
         return "tsv"
     return "jsonl" if head.startswith("{") and isinstance(parse_object(head), dict) else "conll"
 

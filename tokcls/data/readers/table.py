@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,7 @@ HEADERS: Mapping[str, tuple[str, ...]] = {
     "document": ("document", "document_id", "doc_id", "doc"),
 }
 NEEDED = ("sentence", "word", "tag")
+TAG = re.compile(r"O|[BIES]-\S+")  # in place of a column's name
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,12 @@ def has_header(line: str, columns: Columns) -> bool:
     """Tell whether a line names the columns of a TSV file, so that it is no CoNLL file."""
     names = [name.strip().lower() for name in line.split("\t")]
     return all(_place(getattr(columns, key), HEADERS[key], names) is not None for key in NEEDED)
+
+
+def has_part_of_header(line: str) -> bool:
+    """Tell whether a line is called after words and tags at least, whatever it lacks."""
+    names = [name.strip().lower() for name in line.split("\t")]
+    return all(any(name in names for name in HEADERS[key]) for key in ("word", "tag"))
 
 
 def _csv_rows(reader: Iterator[list[str]], file: str) -> Iterator[Row]:
@@ -152,6 +160,11 @@ def find_columns(header: Row, columns: Columns, file: str) -> dict[str, int]:
         CorpusError: a column is not there, or a name stands twice in the header.
     """
     names = [name.strip().lower() for name in header.cells]
+    if not any(name in names for known in HEADERS.values() for name in known) and any(
+        TAG.fullmatch(cell.strip()) for cell in header.cells
+    ):
+        message = "the first row is data; the file needs a header such as `sentence_id,word,tag`"
+        raise CorpusError([Problem(message, file, header.line)])
     found: dict[str, int] = {}
     problems: list[Problem] = []
     for key, known in HEADERS.items():

@@ -46,6 +46,22 @@ def test_rows_with_one_sentence_id_are_a_sentence(
     assert [s.document for s in found.sentences] == [0, 1]
 
 
+@pytest.mark.parametrize("columns", [Columns(), Columns(sentence=0, word=1, tag=2)])
+def test_a_file_that_begins_with_data_is_asked_for_a_header(
+    tmp_path: Path, columns: Columns
+) -> None:
+    said = problems(tmp_path, "1,Ada,B-PER\n1,sleeps,O\n", rules=Rules(columns=columns))
+    assert said == [
+        ":1: the first row is data; the file needs a header such as `sentence_id,word,tag`"
+    ]
+
+
+def test_a_tsv_file_whose_header_lacks_the_sentence_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("word\ttag\nAda\tB-PER\n")
+    with pytest.raises(CorpusError, match=r"a.tsv:1: data.columns.sentence: no column for the sen"):
+        read_split([tmp_path / "a.tsv"], Rules())
+
+
 def test_an_empty_id_goes_on_with_the_sentence(tmp_path: Path) -> None:
     content = "Sentence #,Word,POS,Tag\nSentence: 1,Ada,NN,B-PER\n,sleeps,VB,O\nSentence: 2,a,X,O\n"
     assert [s.words for s in read(tmp_path, content).sentences] == [("Ada", "sleeps"), ("a",)]
