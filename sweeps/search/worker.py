@@ -149,9 +149,10 @@ class EpochEnd(pl.Callback):
         number = trainer.current_epoch + 1
         metrics = self._metrics(number, module)
         if number > self.reported:  # else it was told before a restart
+            began = time.time()
             if trainer.is_global_zero:
                 self._keep_best(number, metrics, module)
-            self.post.report(number, metrics)
+            self.post.report(number, metrics | {"saving_seconds": time.time() - began})
         if number == trainer.max_epochs:
             return
         verdict = self.post.verdict(number)
@@ -177,6 +178,7 @@ class EpochEnd(pl.Callback):
 
     def _metrics(self, number: int, module: TokenClassifier) -> dict[str, float]:
         assert module.evaluation is not None
+        scored_at = time.time()
         metrics = module.evaluation.metrics("val") | {"train_loss": module.train_loss()}
         if not all(math.isfinite(value) for value in metrics.values()):
             raise FloatingPointError(
@@ -188,6 +190,7 @@ class EpochEnd(pl.Callback):
         metrics |= {
             "train_tokens": float(number * module.train_tokens),
             "train_seconds": seconds,
+            "validation_seconds": scored_at - self.last_training_step_at,
             "words_per_second": words / max(seconds, 1e-9),
             "peak_memory_mb": _peak_memory() / MEGABYTE,
             "parameters": float(sum(weights.numel() for weights in module.parameters())),
