@@ -84,24 +84,32 @@ def main(arguments: list[str]) -> int:
             documented, their_scores = _documented(materials, trials)
         finally:
             session.close()
+    result = _compare(asdict(warm), asdict(documented)) | {"trials": len(trials)}
     scores = [epoch.metrics["val_f1"] for trial in trials for epoch in trial.epochs]
-    ours, theirs = asdict(warm), asdict(documented)
+    apart = max(abs(one - other) for one, other in zip(scores, their_scores, strict=True))
+    print(f"F1 of the same epoch differs by {apart:.4f} at most")
+    recorded = _recorded(trials)
+    print(f"as the sweep records it, from the last validation batch: {recorded:.3f} s")
+    result |= {"recorded_turnaround_seconds": recorded, "f1_apart": round(apart, 4)}
+    result["pass"] &= recorded <= BUDGET["turnaround_seconds"]
+    return finish(result | {"machine": about}, keep=not small)
+
+
+def _compare(ours: dict[str, float], theirs: dict[str, float]) -> dict[str, Any]:
+    """Print both side by side, and hold them against the budget."""
     ratio = {name: round(theirs[name] / ours[name], 1) for name in RATIOS}
     print(f"{'':26}{'slot':>10}{'documented':>12}{'ratio':>8}")
     for name, seconds in ours.items():
         print(f"{name:26}{seconds:10.3f}{theirs[name]:12.3f}{ratio.get(name, ''):>8}")
-    apart = max(abs(one - other) for one, other in zip(scores, their_scores, strict=True))
-    print(f"F1 of the same epoch differs by {apart:.4f} at most")
     quick = ours["turnaround_seconds"] <= BUDGET["turnaround_seconds"]
-    result: dict[str, Any] = {
-        "name": "turnaround",
-        "budget": BUDGET,
-        "ours": ours,
-        "theirs": theirs,
-    }
-    result |= {"ratio": ratio, "trials": len(trials), "f1_apart": round(apart, 4)}
-    result |= {"pass": quick and min(ratio.values()) >= BUDGET["ratio"], "machine": about}
-    return finish(result, keep=not small)
+    result = {"name": "turnaround", "budget": BUDGET, "ours": ours, "theirs": theirs}
+    return result | {"ratio": ratio, "pass": quick and min(ratio.values()) >= BUDGET["ratio"]}
+
+
+def _recorded(trials: Sequence[Trial]) -> float:
+    """The median of what users see in MLflow."""
+    values = [trial.epochs[0].metrics["turnaround_seconds"] for trial in trials[1:]]
+    return round(statistics.median(values), 3)
 
 
 def _materials(folder: Path, session: Session, size: Size) -> Materials:
