@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 from sweeps.search.mailbox import Assignment, Epoch, Failure, Verdict
 from sweeps.search.memory import is_out_of_memory
 from sweeps.search.shipping import here
+from sweeps.search.state_writer import StateWriter
 from sweeps.search.trial_folder import TrialFolder
 from tokcls.data.prepared import Prepared
 from tokcls.labels.plan import label_schema
@@ -96,13 +97,14 @@ def train(
         pad_id=data.tokenizing.pad_id,
     )
     module = TokenClassifier(network, config, schema, data)
-    callback = EpochEnd(folder, post, assignment.reported, last_step_at)
+    writer = StateWriter(folder)
+    callback = EpochEnd(folder, writer, post, assignment.reported, last_step_at)
     state = str(folder.state) if folder.state.is_file() else None
-    _trainer(config, callback).fit(module, ckpt_path=state, weights_only=True)
+    _trainer(config, callback, writer).fit(module, ckpt_path=state, weights_only=True)
     return callback.last_step_at
 
 
-def _trainer(config: Any, callback: pl.Callback) -> pl.Trainer:
+def _trainer(config: Any, callback: pl.Callback, writer: StateWriter) -> pl.Trainer:
     on_gpu = torch.cuda.is_available()
     trainer: pl.Trainer = ray_lightning.prepare_trainer(
         pl.Trainer(
@@ -111,7 +113,7 @@ def _trainer(config: Any, callback: pl.Callback) -> pl.Trainer:
             devices="auto",
             precision=lightning_precision(config.train.precision),
             strategy=ray_lightning.RayDDPStrategy(gradient_as_bucket_view=True),  # type: ignore[no-untyped-call]
-            plugins=[ray_lightning.RayLightningEnvironment()],  # type: ignore[no-untyped-call]
+            plugins=[ray_lightning.RayLightningEnvironment(), writer],  # type: ignore[no-untyped-call]
             callbacks=[callback],
             accumulate_grad_batches=config.train.accumulate,
             num_sanity_val_steps=0,
@@ -132,9 +134,14 @@ class EpochEnd(pl.Callback):
     """
 
     def __init__(
-        self, folder: TrialFolder, post: _Post, reported: int, last_step_at: float | None
+        self,
+        folder: TrialFolder,
+        writer: StateWriter,
+        post: _Post,
+        reported: int,
+        last_step_at: float | None,
     ) -> None:
-        self.folder, self.post, self.reported = folder, post, reported
+        self.folder, self.writer, self.post, self.reported = folder, writer, post, reported
         self.previous_step_at, self.last_step_at = last_step_at, last_step_at
         self.epoch_began = self.last_training_step_at = time.time()
 
@@ -151,9 +158,11 @@ class EpochEnd(pl.Callback):
         number = trainer.current_epoch + 1
         metrics = self._metrics(number, module)
         if number > self.reported:  # else it was told before a restart
+            began = time.time()
+            self.writer.wait()  # the driver removes the state of a trial that a report ends
             if trainer.is_global_zero:
                 self._keep_best(number, metrics, module)
-            self.post.report(number, metrics)
+            self.post.report(number, metrics | {"saving_seconds": time.time() - began})
         if number == trainer.max_epochs:
             return
         verdict = self.post.verdict(number)
@@ -161,7 +170,7 @@ class EpochEnd(pl.Callback):
             raise SlotClosed
         trainer.should_stop = verdict is Verdict.STOP
         if verdict is Verdict.CONTINUE:
-            self._keep_state(trainer)
+            trainer.save_checkpoint(self.folder.state)  # every rank takes part in gathering it
 
     def _keep_best(self, number: int, metrics: dict[str, float], module: TokenClassifier) -> None:
         best = self.folder.best()
@@ -170,15 +179,9 @@ class EpochEnd(pl.Callback):
             save_weights = partial(_save_weights, module.network)
             self.folder.save_best(number, metrics, module.evaluation, save_weights)
 
-    def _keep_state(self, trainer: pl.Trainer) -> None:
-        """Every rank takes part in gathering the state; rank 0 writes it."""
-        if trainer.is_global_zero:
-            self.folder.save_state(trainer.save_checkpoint)
-        else:
-            trainer.save_checkpoint(self.folder.state)
-
     def _metrics(self, number: int, module: TokenClassifier) -> dict[str, float]:
         assert module.evaluation is not None
+        scored_at = time.time()
         metrics = module.evaluation.metrics("val") | {"train_loss": module.train_loss()}
         if not all(math.isfinite(value) for value in metrics.values()):
             raise FloatingPointError(
@@ -190,6 +193,7 @@ class EpochEnd(pl.Callback):
         metrics |= {
             "train_tokens": float(number * module.train_tokens),
             "train_seconds": seconds,
+            "validation_seconds": scored_at - self.last_training_step_at,
             "words_per_second": words / max(seconds, 1e-9),
             "peak_memory_mb": _peak_memory() / MEGABYTE,
             "parameters": float(sum(weights.numel() for weights in module.parameters())),

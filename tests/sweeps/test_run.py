@@ -168,7 +168,7 @@ def test_each_child_says_whether_it_ran_offline(full: Sweep) -> None:
 @pytest.mark.parametrize(
     "metric",
     ["val_precision", "val_recall", "val_f1", "val_accuracy", "val_loss", "train_loss",
-     "words_per_second", "peak_memory_mb"],
+     "words_per_second", "train_seconds", "validation_seconds", "saving_seconds", "peak_memory_mb"],
 )  # fmt: skip
 def test_each_epoch_is_a_step_of_each_metric(full: Sweep, metric: str) -> None:
     assert full.steps("t001", metric) == [1, 2]
