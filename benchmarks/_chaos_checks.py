@@ -60,6 +60,7 @@ def _mlflow(sweep: Sweep, history: History) -> list[str]:
     """One run a sweep, one a trial, each epoch's metrics once, and nothing still running."""
     from mlflow.tracking import MlflowClient
 
+    sweep.world.server.wait()
     client = MlflowClient(tracking_uri=sweep.world.server.uri)
     experiment = client.get_experiment_by_name(sweep.name)
     if experiment is None:

@@ -45,12 +45,12 @@ class Nodes:
         return "gained"
 
     def lose(self, worker: str) -> str:
-        """Kill at once the node on which the process `worker` runs; the head stays: empty answer."""
-        (actor,) = (each for each in _alive() if str(each.pid) == worker)
+        """Kill at once the node that the process `worker` runs on; the head stays (answers "")."""
+        places = {actor.node_id for actor in _alive() if str(actor.pid) == worker}
         for node in list(self._cluster.worker_nodes):
-            if node.unique_id == actor.node_id:
+            if node.unique_id in places:
                 self._cluster.remove_node(node, allow_graceful=False)
-                return str(actor.node_id)
+                return str(node.unique_id)
         return ""
 
     def processes(self) -> dict[str, list[int]]:

@@ -6,7 +6,6 @@ after the one before. What is lost for a while (a node, the tracking server) com
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -24,6 +23,7 @@ EPOCHS = 24  # of all trials of the space together
 LATEST = 18  # the last kill comes when so many are in the ledger, or before
 LONGEST_DELAY_S = 0.4
 AWAY_S = 3.0
+AGAIN_S = 0.5  # after there was nothing to kill
 LIMIT_S = 240.0
 
 
@@ -102,10 +102,12 @@ class Sweep:
                 self._bring_back()
                 if waiting and due is None and self.epochs() >= max(waiting[0].epochs, least):
                     due = time.monotonic() + waiting[0].delay
-                if due is not None and time.monotonic() >= due and self._strike(waiting[0].what):
-                    waiting.pop(0)
-                    due, least = None, self.epochs() + 1
-                time.sleep(0.05)
+                if due is not None and time.monotonic() >= due:
+                    due = time.monotonic() + AGAIN_S
+                    if self._strike(waiting[0].what):
+                        waiting.pop(0)
+                        due, least = None, self.epochs() + 1
+                time.sleep(0.1)
             return self.driver.returncode
         finally:
             kill(self.driver)
@@ -181,8 +183,3 @@ def tail(path: Path, lines: int = 15) -> list[str]:
     if not path.is_file():
         return []
     return path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
-
-
-def events(ledger: Path) -> list[dict[str, Any]]:
-    """Read the raw lines of a ledger."""
-    return [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines()]

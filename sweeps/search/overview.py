@@ -1,4 +1,4 @@
-"""The sweep's own run in MLflow counts its trials as the terminal does, and shows the best score."""
+"""The sweep's own run in MLflow counts its trials as the terminal does, and has the best score."""
 
 from __future__ import annotations
 

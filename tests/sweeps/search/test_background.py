@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -14,7 +14,7 @@ from sweeps.errors import RefusedError
 from sweeps.search.background import END, SWEEP, InBackground
 from sweeps.search.events import Retry, State, Trial
 from sweeps.search.mailbox import Epoch
-from sweeps.search.shown import End
+from sweeps.search.shown import End, Point, points
 from tests.sweeps.search.made_trials import make_trial, metrics_at
 
 
@@ -36,6 +36,9 @@ class Store:
 
     def write(self, trial: Trial) -> None:
         self._tell(f"{trial.trial_id} {trial.state} {len(trial.epochs)} {len(trial.retries)}")
+
+    def survey(self, figures: Sequence[Point]) -> None:
+        self._tell(f"figures {[point.step for point in figures]}")
 
     def close(self, end: End) -> None:
         self._tell("closed" if end.winner is None else f"closed {end.winner.trial_id}")
@@ -103,6 +106,21 @@ def test_what_a_trial_becomes_later_does_not_change_what_is_being_written(store:
     store.go.set()
     assert background.settle(within=5) == []
     assert store.told == ["open", "t001 running 1 0"]
+
+
+def test_figures_of_the_sweep_gather_while_the_store_is_down(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background_module, "SHORTEST_WAIT_S", 0.01)
+    background = InBackground(store)
+    assert background.settle(within=5) == []
+    store.down = OSError("refused")
+    for step in (1, 2, 3):
+        background.survey(points({"trials_over": 1.0}, 0.0, step))
+    until(lambda: store.calls > 3)
+    store.down = None
+    assert background.settle(within=5) == []
+    assert store.told == ["open", "figures [1, 2, 3]"]
 
 
 def test_trials_of_an_earlier_session_are_written_first(store: Store) -> None:
