@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -159,10 +159,11 @@ def autoscaling(folder: Path) -> Iterator[str]:
             time.sleep(0.2)
         yield address
     finally:
-        head.terminate()
-        head.wait(timeout=30)
-        for pid in processes_of(folder):  # nodes outlive the head by a minute
-            os.kill(pid, signal.SIGKILL)
+        while pids := processes_of(folder):  # nodes outlive the head by a minute
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            head.wait(timeout=30)
         reset_ray_address()
 
 

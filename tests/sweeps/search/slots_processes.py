@@ -123,51 +123,25 @@ def train_and_record(loop: dict[str, Any]) -> None:
         worker.train(assignment, ray.get(assignment.data), AlwaysOn, None)  # type: ignore[arg-type]
 
 
-def record_threads(plan: SlotPlan, folder: str) -> None:
-    """Start the workers of `plan`, which have nothing to do, and record their threads."""
-    import ray
-    from ray.train import RunConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
-
-    mailbox = start_mailbox()
-    ray.get(mailbox.close.remote())
-    TorchTrainer(
-        report_threads,
-        train_loop_config={"mailbox": mailbox, "cpus": plan.cpus, "folder": folder},
-        scaling_config=plan.scaling(),
-        torch_config=TorchConfig(backend=plan.backend),
-        run_config=RunConfig(name="threads", storage_path=f"{folder}/ray"),
-    ).fit()
-
-
-def report_threads(loop: dict[str, Any]) -> None:
-    """Begin as every worker does, and write how many threads torch was given."""
-    import ray.train
-    import torch
-
-    from sweeps.search.worker import work
-
-    torch.set_num_threads(1)
-    work(loop)
-    rank = ray.train.get_context().get_world_rank()
-    threads = {"torch": torch.get_num_threads(), "omp": os.environ.get("OMP_NUM_THREADS")}
-    (Path(loop["folder"]) / f"{rank}.json").write_text(json.dumps(threads), encoding="utf-8")
-
-
 class HastySlot(Slot):
     """Sends its workers home soon."""
 
     idle_seconds = 1.0
 
 
-def report_devices(loop: dict[str, Any]) -> None:
-    """Write which GPUs this worker was given and sees."""
+def report_shares(loop: dict[str, Any]) -> None:
+    """Begin as every worker does, and write which GPUs and threads this one was given and uses."""
     import ray
     import ray.train
     import torch.distributed
 
+    from sweeps.search.worker import work
+
+    torch.set_num_threads(1)
+    work(loop)  # the mailbox is closed: there is nothing to train
     rank = ray.train.get_context().get_world_rank()
     seen = {
+        "threads": torch.get_num_threads(),
         "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
         "given": ray.get_runtime_context().get_accelerator_ids()["GPU"],
         "world": torch.distributed.get_world_size(),
@@ -184,9 +158,11 @@ def main(folder: str) -> None:
     os.environ.update(ENVIRONMENT)
     ray.init(address="local", num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False)
     plan = plan_slots(ResourcesConfig(workers_per_trial=2), cluster_room())
+    mailbox = start_mailbox()
+    ray.get(mailbox.close.remote())
     TorchTrainer(
-        report_devices,
-        train_loop_config={"folder": folder},
+        report_shares,
+        train_loop_config={"folder": folder, "mailbox": mailbox, "cpus": plan.cpus},
         scaling_config=plan.scaling(),
         torch_config=TorchConfig(backend="gloo"),  # NCCL needs the GPUs themselves
         run_config=RunConfig(name="gpus", storage_path=f"{folder}/storage"),

@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,11 +118,22 @@ def twice(small: Small, request: pytest.FixtureRequest) -> tuple[Ran, Ran]:
     return first, second
 
 
-def test_two_workers_on_two_gpus_get_one_each(tmp_path: Path) -> None:
-    script = [sys.executable, "-m", "tests.sweeps.search.slots_processes", str(tmp_path)]
+@pytest.fixture(scope="module")
+def two_gpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = str(tmp_path_factory.mktemp("gpus"))
+    script = [sys.executable, "-m", "tests.sweeps.search.slots_processes", folder]
     done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr[-3000:]
-    said = json.loads(done.stdout.splitlines()[-1])
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return said
+
+
+def test_torch_takes_as_many_threads_as_the_worker_has_cpus(two_gpus: dict[str, Any]) -> None:
+    assert [worker["threads"] for worker in two_gpus["workers"]] == [2, 2]
+
+
+def test_two_workers_on_two_gpus_get_one_each(two_gpus: dict[str, Any]) -> None:
+    said = two_gpus
     assert said["plan"] == {"workers": 2, "gpus": 1.0, "cpus": 2.0, "slots": 1}
     assert said["backend"] == "nccl"
     assert [worker["world"] for worker in said["workers"]] == [2, 2]

@@ -1,8 +1,7 @@
-"""What staying warm costs a slot: memory, threads, and room that another one could have."""
+"""What staying warm costs a slot: memory, and room that another one could have."""
 
 from __future__ import annotations
 
-import json
 import resource
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +13,8 @@ from ray import tune
 
 from sweeps.search.events import Retry, State, Trial
 from sweeps.search.mailbox import Epoch
-from sweeps.search.resources import SlotPlan
 from sweeps.search.slot import DIVISION, RESUMED_AT, TRIAL, VALUES
-from tests.sweeps.search.slots_processes import HastySlot, record_threads
+from tests.sweeps.search.slots_processes import HastySlot
 from tests.sweeps.search.slots_small import Small, held, write_corpus
 from tests.sweeps.search.test_retries_on_ray import pids_of
 from tests.tiny import tiny_model
@@ -71,13 +69,6 @@ def test_a_slot_does_not_grow_from_trial_to_trial(small: Small) -> None:
     fifth, thirtieth = scale.weights
     print(f"RSS after 5: {fifth / 2**20:.1f} MiB, after 30: {thirtieth / 2**20:.1f} MiB")
     assert thirtieth <= 1.1 * fifth
-
-
-def test_torch_takes_as_many_threads_as_the_worker_has_cpus(small: Small, tmp_path: Path) -> None:
-    plan = SlotPlan(workers=2, cpus=2, gpus=0, slots=1)
-    ray.get(ray.remote(num_cpus=0)(record_threads).remote(plan, str(tmp_path)))
-    told = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
-    assert told == [{"torch": 2, "omp": "2"}] * 2
 
 
 def test_a_slot_without_a_trial_gives_its_room_back_until_it_has_one(small: Small) -> None:
