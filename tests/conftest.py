@@ -74,6 +74,7 @@ def ray_cluster(no_network: None) -> Iterator[None]:
         for name, value in RAY_ENVIRONMENT.items():
             patch.setenv(name, value)
         ray.init(
+            address="local",  # whatever `ray start` left behind on this machine
             num_cpus=4,
             include_dashboard=True,
             dashboard_host="127.0.0.1",
