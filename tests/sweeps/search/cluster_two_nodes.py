@@ -7,18 +7,21 @@ who joins must know the token.
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 
 import ray
 
-from tests.sweeps.run_made import Done, command, ended, environment, start
+from tests.sweeps.run_made import MARK, Done, command, environment, processes_of, start
 
 ROOT = Path(__file__).resolve().parents[3]
 TOKEN = "3f7a" * 8
@@ -83,40 +86,35 @@ def bare_python(folder: Path) -> Path:
 def two_nodes(folder: Path) -> Iterator[TwoNodes]:
     """Start the cluster; end it with all its processes."""
     python = bare_python(folder / "bare")
+    # Names of sockets must be short; and nobody else is to find the cluster by Ray's own file.
+    place = Path(mkdtemp(prefix="ray-"))
     gcs, dashboard = free_port(), free_port()
     cluster = TwoNodes(folder, f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}")
-    head = ("--head", f"--port={gcs}", "--num-cpus=0", f"--dashboard-port={dashboard}")
-    with ExitStack() as stack:
-        for name, given in {
-            "head": head,
-            "other": (f"--address={cluster.address}", "--num-cpus=1"),
-        }.items():
-            stack.enter_context(_node(python, cluster, name, given))
+    head = ("--head", f"--port={gcs}", f"--dashboard-port={dashboard}", f"--temp-dir={place}")
+    try:
+        _start_node(python, cluster, "head", *head, "--num-cpus=0")
+        _start_node(python, cluster, "other", f"--address={cluster.address}", "--num-cpus=1")
         yield cluster
+    finally:
+        for pid in processes_of(folder):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(place, ignore_errors=True)  # those who write there may still be ending
 
 
-@contextmanager
-def _node(python: Path, cluster: TwoNodes, name: str, given: tuple[str, ...]) -> Iterator[None]:
+def _start_node(python: Path, cluster: TwoNodes, name: str, *given: str) -> None:
+    variables = {"HF_HOME": str(cluster.cache(name)), MARK: str(cluster.folder)}
     log = cluster.folder / f"{name}.log"
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            [python, "-m", "ray.scripts.scripts", "start", *given, "--block"],
+    with log.open("w") as out:  # not a pipe, which would be open for as long as the node lives
+        done = subprocess.run(
+            [python, "-m", "ray.scripts.scripts", "start", *given],
             cwd=cluster.folder,
             stdout=out,
             stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            env=cluster.environment(HF_HOME=str(cluster.cache(name)), RAY_USAGE_STATS_ENABLED="0"),
+            env=cluster.environment(**variables, RAY_USAGE_STATS_ENABLED="0"),
+            timeout=STARTS_WITHIN_S,
         )
-        with ended(process):
-            until = time.monotonic() + STARTS_WITHIN_S
-            while "Ray runtime started" not in log.read_text():
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < until, log.read_text()
-                time.sleep(0.2)
-            yield
-            process.terminate()  # it ends what it started
-            process.wait(timeout=30)
+    assert done.returncode == 0, log.read_text()
 
 
 def free_port() -> int:
