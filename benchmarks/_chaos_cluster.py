@@ -9,6 +9,7 @@ JSON; the first line is the address. It ends with its input.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -93,14 +94,16 @@ def _alive() -> list[Any]:
 
 def main() -> int:
     """Answer commands until there are no more."""
-    nodes = Nodes()
-    print(json.dumps(nodes.address), flush=True)
-    try:
-        for line in sys.stdin:
-            command, *arguments = line.split()
-            print(json.dumps(getattr(nodes, command)(*arguments)), flush=True)
-    finally:
-        nodes.close()
+    with os.fdopen(os.dup(1), "w", buffering=1) as answers:
+        os.dup2(2, 1)  # Ray says things there at moments of its own
+        nodes = Nodes()
+        print(json.dumps(nodes.address), file=answers)
+        try:
+            for line in sys.stdin:
+                command, *arguments = line.split()
+                print(json.dumps(getattr(nodes, command)(*arguments)), file=answers)
+        finally:
+            nodes.close()
     return 0
 
 
