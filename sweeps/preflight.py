@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sweeps.checks import check_gold, check_output, check_tracking, check_windows
+from sweeps.checks import check_gold, check_output, check_storage, check_tracking, check_windows
 from sweeps.disk import check_disk
 from sweeps.errors import ResourceError
 from sweeps.search.resources import SlotPlan, plan_slots
@@ -53,6 +53,7 @@ def preflight(space: SearchSpace, *, local: bool = True) -> Ready:
     """
     slots = plan_here(space).slots if local else 0
     check_output(space)
+    check_storage(space)
     check_tracking(space, tracking_uri(space.sweep.tracking.uri))
     source = _at(space, "data.source", _resolve_source, space)
     models = _at(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,11 +21,12 @@ from sweeps.search.background import InBackground
 from sweeps.search.cluster import Session, cluster_address, ray_session
 from sweeps.search.events import Listener, Trial
 from sweeps.search.ledger import NAME as LEDGER
-from sweeps.search.ledger import History, Ledger
-from sweeps.search.lock import held
+from sweeps.search.ledger import Ledger
+from sweeps.search.opened import Opened, opened
 from sweeps.search.progress import Progress
+from sweeps.search.reach import check_reach
 from sweeps.search.resources import plan_slots
-from sweeps.search.resume import newest_run, recall, reopen
+from sweeps.search.resume import recall
 from sweeps.search.scheduler import most_epochs
 from sweeps.search.share import result_of, share
 from sweeps.search.slot import Materials, assignment_of
@@ -52,7 +52,7 @@ class Interrupted(SweepError):
 class Unconcluded(SweepError):
     """All trials are over, but the best of them was not bundled or not registered: see `board`."""
 
-    def __init__(self, board: Leaderboard, why: TokclsError) -> None:
+    def __init__(self, board: Leaderboard, why: Exception) -> None:
         super().__init__(f"the trials are done, but their best is not served yet: {why}")
         self.board = board
 
@@ -75,18 +75,13 @@ def run_sweep(
     with stages("looking up backbones and corpus"):
         ready = preflight(space, local=address is None)
     stages.notes((*ready.space.notes, *ready.remarks))
-    top = Path(space.sweep.output.folder).expanduser().resolve() / space.name
-    folder = newest_run(top) if resume else top / time.strftime("%Y-%m-%dT%H-%M-%S")
-    with held(folder):
-        history = None
-        if resume:
-            corpus = ready.corpus.fingerprint
-            history = reopen(folder, space=ready.space.to_yaml(), corpus=corpus)
+    with opened(ready.space, ready.corpus.fingerprint, resume=resume, say=stages.say) as run:
+        folder = run.place.folder
         log = folder / "ray.log"
         terminal.divert(log)
         stages.say(f"the log of Ray goes to {log}")
         try:
-            return _on_ray(ready, folder, history, stages, address)
+            return _on_ray(ready, run, stages, address)
         except KeyboardInterrupt:
             if not (folder / LEDGER).is_file():
                 shutil.rmtree(folder, ignore_errors=True)  # it holds Ray's log alone
@@ -94,14 +89,13 @@ def run_sweep(
             raise Interrupted(folder) from None
 
 
-def _on_ray(
-    ready: Ready, folder: Path, history: History | None, stages: Stages, address: str | None
-) -> Outcome:
+def _on_ray(ready: Ready, run: Opened, stages: Stages, address: str | None) -> Outcome:
     what = "starting Ray" if address is None else f"joining Ray at {address}"
     with stages(what, "7 to 15 s"):
-        session = ray_session(address, folder / "ray.log")
+        session = ray_session(address, run.place.folder / "ray.log")
     try:
-        return _run(ready, folder, history, session, stages)
+        check_reach(run.place.storage)
+        return _run(ready, run, session, stages)
     finally:
         session.close()
 
@@ -115,6 +109,7 @@ class _Running:
     words: Any
     tracker: Tracker
     ledger: Ledger
+    copies: Sequence[Listener]
     stages: Stages
 
     @property
@@ -126,9 +121,8 @@ class _Running:
         return self.materials.folder
 
 
-def _run(
-    ready: Ready, folder: Path, history: History | None, session: Session, stages: Stages
-) -> Outcome:
+def _run(ready: Ready, run: Opened, session: Session, stages: Stages) -> Outcome:
+    place, history = run.place, run.history
     space, started = ready.space, history.trials if history else []
     past = recall(space, started)
     plan = plan_slots(space.sweep.resources, session.resources)
@@ -137,21 +131,22 @@ def _run(
         tracker = Tracker(tracking_uri(space.sweep.tracking.uri), space.sweep.experiment)
     with stages("tokenising the corpus"):
         data = shared.wait()
-    ledger = Ledger(folder)
+    ledger = Ledger(place.folder)
     parent = tracker.open_sweep(
-        space.name, _params(ready), _tags(ready, folder), history.run_id if history else ""
+        space.name, _params(ready), _tags(ready, place.folder), history.run_id if history else ""
     )
     try:
         tracker.recall(past.kept)
         file = {"space": space.to_yaml(), "space_hash": space.space_hash}
         if history is None:
             corpus = ready.corpus.fingerprint
-            ledger.open_sweep(name=space.name, corpus=corpus, run_id=parent, **file)
+            where = {"corpus": corpus, "run_id": parent, "storage": place.where}
+            ledger.open_sweep(name=space.name, **where, **file)
         else:
             ledger.open_session(**file)
             stages.notes(past.notes())
-        materials = Materials(space, folder, plan, ready.backbones, data)
-        running = _Running(ready, materials, shared.words, tracker, ledger, stages)
+        materials = Materials(space, place.folder, plan, ready.backbones, data, place.storage)
+        running = _Running(ready, materials, shared.words, tracker, ledger, run.copies, stages)
         return _conclude(running, _search(running, past.kept, taken=len(started)))
     except BaseException:  # Ctrl-C as well: no run may look as if it still went on
         tracker.close_sweep(done=False)
@@ -177,13 +172,14 @@ def _search(running: _Running, past: Sequence[Trial], *, taken: int) -> list[Tri
     progress.recall(past)
     tidy = _tidy(running)
     tidy.recall(past)
-    tracking = InBackground(running.tracker)
-    listeners: list[Listener] = [running.ledger, tracking, progress, tidy]
+    slow = [InBackground(running.tracker), InBackground(tidy)]
+    listeners: list[Listener] = [running.ledger, *running.copies, *slow, progress]
     try:
         with progress:
             trials = search(running.materials, listeners, past, taken=taken)
     finally:
-        tracking.flush()
+        for listener in slow:
+            listener.flush()
     if len(trials) < space.trials or not all(trial.over for trial in trials):
         raise Interrupted(running.folder)
     return trials
@@ -192,7 +188,7 @@ def _search(running: _Running, past: Sequence[Trial], *, taken: int) -> list[Tri
 def _tidy(running: _Running) -> Tidy:
     output = running.space.sweep.output
     return Tidy(
-        running.folder,
+        running.materials.storage,
         metric=running.space.sweep.search.metric,
         keep_top=output.keep_top,
         budget=None if output.disk_budget is None else bytes_of(output.disk_budget),
@@ -203,12 +199,17 @@ def _conclude(running: _Running, trials: Sequence[Trial]) -> Outcome:
     """Choose the best trial, bundle it, register it."""
     metric = running.space.sweep.search.metric
     board = Leaderboard(trials, metric=metric)
-    whole = [trial for trial in trials if has_weights(running.folder, trial.trial_id)]
+    storage = running.materials.storage
+    try:
+        whole = [trial for trial in trials if has_weights(storage, trial.trial_id)]
+    except OSError as error:
+        raise Unconcluded(board, error) from error
     winner = Leaderboard(whole, metric=metric).winner
     if board.winner is not None and winner is not board.winner:
-        # The file was changed, and what was best before is not in the space any more.
+        # The file was changed, and what was best before is not in the space any more; or no room.
         name = board.winner.trial_id
-        running.stages.notes([f"{name} is best, but its weights were removed (output.keep_top)"])
+        gone = "its weights were removed (output.keep_top), or could not be saved"
+        running.stages.notes([f"{name} is best, but {gone}"])
     if winner is None:
         reasons = "\n".join(f"{trial.trial_id}: {trial.reason}" for trial in board.trials)
         log = running.folder / "ray.log"
@@ -216,7 +217,7 @@ def _conclude(running: _Running, trials: Sequence[Trial]) -> Outcome:
     try:
         bundle = _bundle(running, winner)
         registered = _register(running, winner, bundle)
-    except TokclsError as error:
+    except (TokclsError, OSError) as error:  # a disk that is full, a storage that does not answer
         raise Unconcluded(board, error) from error
     running.tracker.log_winner(winner, bundle.metrics)
     running.tracker.close_sweep(done=True, metrics=bundle.metrics)

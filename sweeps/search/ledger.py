@@ -2,7 +2,7 @@
 
 {"event": "sweep", "version": 2, "name": ..., "space": ..., "corpus": ..., "run_id": ...}
 {"event": "started", "trial": "t001", "values": {...}, "config": {...}, "config_hash": ..., ...}
-{"event": "epoch", "trial": "t001", "number": 1, "metrics": {...}}
+{"event": "epoch", "trial": "t001", "number": 1, "metrics": {...}}    and a note, if it has one
 {"event": "retried", "trial": "t001", "reason": ..., "batches_cut_into": 2}
 {"event": "ended", "trial": "t001", "state": "finished", "reason": ""}
 {"event": "done", "winner": "t001", "bundle": ...}
@@ -11,9 +11,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,10 @@ from sweeps.search.mailbox import Epoch
 VERSION = 2
 READABLE = (1, 2)  # version 1 knew no sessions
 NAME = "ledger.jsonl"
+AGAIN_S = 2.0
+PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # somebody may make room
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,12 +73,33 @@ class Ledger:
                 os.fsync(file.fileno())
 
     def write(self, event: str, **fields: Any) -> None:
-        """Append one event; it is on disk when this returns."""
+        """Append one event; it is on disk when this returns.
+
+        A full disk is waited for: an event that is not written may be a trial that is lost.
+        """
         line = json.dumps({"event": event, **fields, "time": round(time.time(), 3)})
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        said = False
+        while (error := self._append(f"{line}\n".encode())) is not None:
+            if not said:
+                logger.warning("%s cannot be written, the sweep waits: %s", self.path, error)
+            said = True
+            time.sleep(AGAIN_S)
+
+    def _append(self, line: bytes) -> OSError | None:
+        """Write a line whole or not at all; returns an error that may pass."""
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("ab") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            with suppress(OSError):
+                os.truncate(self.path, size)
+            if error.errno not in PASSING:
+                raise
+            return error
+        return None
 
     def open_sweep(self, **header: Any) -> None:
         """Write the first line."""
@@ -91,7 +119,10 @@ class Ledger:
         )
 
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
-        self.write("epoch", trial=trial.trial_id, number=epoch.number, metrics=epoch.metrics)
+        note = {"note": epoch.note} if epoch.note else {}
+        self.write(
+            "epoch", trial=trial.trial_id, number=epoch.number, metrics=epoch.metrics, **note
+        )
 
     def retried(self, trial: Trial, retry: Retry) -> None:
         self.write(
@@ -153,7 +184,7 @@ def _apply(event: dict[str, Any], trials: dict[str, Trial]) -> None:
         return
     trial = trials[trial_id]
     if event["event"] == "epoch":
-        trial.epochs.append(Epoch(event["number"], event["metrics"]))
+        trial.epochs.append(Epoch(event["number"], event["metrics"], event.get("note", "")))
     elif event["event"] == "retried":
         trial.retries.append(Retry(event["reason"], event["batches_cut_into"]))
     else:

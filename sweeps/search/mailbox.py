@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 
+from sweeps.search.storage import Storage
 from tokcls.config import TrialConfig
 from tokcls.data.prepared import Prepared
 from tokcls.model.backbones import Backbone
@@ -34,16 +35,17 @@ class Assignment:
     config: TrialConfig
     backbone: Backbone
     data: ray.ObjectRef[Prepared]
-    folder: str
+    folder: Storage
     reported: int = 0
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One scored epoch (counted from 1)."""
+    """One scored epoch (counted from 1); `note` says what of it, or before it, was not saved."""
 
     number: int
     metrics: dict[str, float] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True)
