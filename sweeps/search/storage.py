@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pyarrow import fs
 
 PART = ".part"  # the end of a file's name while it is written
+# Options that a URI has if it names none; pyarrow's own limit is 15 minutes, and cannot be stopped.
+OPTIONS = {"gs": {"retry_limit_seconds": "8"}}
 
 
 @dataclass(frozen=True)
@@ -168,8 +170,12 @@ def _filesystem(uri: str) -> tuple[Any, str]:
 
     Kept, since asking a store for a bucket's region takes a while. Raises OSError.
     """
+    address = urlsplit(uri)
+    options = OPTIONS.get(address.scheme, {}) | dict(parse_qsl(address.query))
     try:
-        filesystem, bucket = fs.FileSystem.from_uri(uri)
+        filesystem, bucket = fs.FileSystem.from_uri(
+            urlunsplit(address._replace(query=urlencode(options)))
+        )
     except ValueError as error:  # pyarrow's for what is no URI, or has unknown options
         raise OSError(str(error)) from error
     if not bucket:
