@@ -27,12 +27,14 @@ from benchmarks._result import finish, machine
 from benchmarks._timeline import Timeline, read_events, timeline
 from benchmarks._tiny import tiny_backbone
 from sweeps.preflight import preflight
-from sweeps.search.cluster import Session, ray_session
+from sweeps.search.cluster import ray_session
 from sweeps.search.events import Trial
 from sweeps.search.ledger import NAME, Ledger
 from sweeps.search.resources import plan_slots
+from sweeps.search.room import cluster_room
 from sweeps.search.share import share
 from sweeps.search.slot import Materials, assignment_of
+from sweeps.search.storage import storage_at
 from sweeps.search.tuner import search
 from sweeps.space.space import load_space
 
@@ -79,7 +81,7 @@ def main(arguments: list[str]) -> int:
         folder = Path(name)
         session = ray_session(None, folder / "ray.log")
         try:
-            materials = _materials(folder, session, SMALL if small else FULL)
+            materials = _materials(folder, SMALL if small else FULL)
             warm, trials = _warm(materials)
             documented, their_scores = _documented(materials, trials)
         finally:
@@ -112,7 +114,7 @@ def _recorded(trials: Sequence[Trial]) -> float:
     return round(statistics.median(values), 3)
 
 
-def _materials(folder: Path, session: Session, size: Size) -> Materials:
+def _materials(folder: Path, size: Size) -> Materials:
     """Look up, place and tokenise, as a sweep does."""
     backbone = size.backbone or tiny_backbone(folder / "tiny")
     rates = [2e-4 + 1e-4 * number for number in range(size.trials)]
@@ -120,8 +122,9 @@ def _materials(folder: Path, session: Session, size: Size) -> Materials:
     text = SPACE.format(limit=size.limit, backbone=backbone, rates=rates)
     file.write_text(text, encoding="utf-8")
     ready = preflight(load_space(file, ()))
-    plan = plan_slots(ready.space.sweep.resources, session.resources)
-    return Materials(ready.space, folder, plan, ready.backbones, share(ready).wait())
+    plan = plan_slots(ready.space.sweep.resources, cluster_room())
+    data = share(ready).wait()
+    return Materials(ready.space, folder, plan, ready.backbones, data, storage_at(folder))
 
 
 def _warm(materials: Materials) -> tuple[Figures, list[Trial]]:

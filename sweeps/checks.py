@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import tempfile
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from sweeps.search.storage import Folder, Storage, storage_at, write_json
 from sweeps.space.space import SearchSpace
 from tokcls.data.corpus import Corpus
 from tokcls.data.tokenizer import TOKENIZER, read_tokenizing
@@ -16,6 +19,8 @@ from tokcls.errors import BackboneError, ConfigError
 from tokcls.model.backbones import Backbone
 
 ANSWERS_WITHIN_S = 5.0
+STORES_WITHIN_S = 10.0
+STORE_REMEDY = "check the name, the region and the keys (AWS_* or GOOGLE_* in the environment)"
 PORTS = {"http": 80, "https": 443}
 
 
@@ -24,14 +29,56 @@ def check_output(space: SearchSpace) -> None:
 
     Raises ConfigError.
     """
-    folder = Path(space.sweep.output.folder).expanduser().absolute()
+    _check_folder(space, "folder", space.sweep.output.folder)
+
+
+def _check_folder(space: SearchSpace, key: str, given: str) -> None:
+    folder = Path(given).expanduser().absolute()
     there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     try:
         with tempfile.TemporaryDirectory(prefix=".writable-", dir=there):
             return
     except OSError as error:
         message = f"{there} cannot be written to ({error.strerror}); name another folder"
-        raise ConfigError([space.places.problem(("output", "folder"), message)]) from error
+        raise ConfigError([space.places.problem(("output", key), message)]) from error
+
+
+def check_storage(space: SearchSpace) -> None:
+    """Find out whether `output.storage` can be written and read; leaves nothing there.
+
+    Raises ConfigError, also if a bucket does not answer in time.
+    """
+    given = space.sweep.output.storage
+    if given is None:
+        return
+    storage = storage_at(given)
+    if isinstance(storage, Folder):
+        return _check_folder(space, "storage", given)
+    problem = [f"no answer in {STORES_WITHIN_S:.0f} s"]
+
+    def try_it() -> None:
+        try:
+            _use(storage)
+            problem.clear()
+        except OSError as error:
+            problem[:] = [error.strerror or str(error)]
+
+    trying = threading.Thread(target=try_it, daemon=True)  # no store has a time limit of its own
+    trying.start()
+    trying.join(STORES_WITHIN_S)
+    if problem:
+        message = f"{storage} cannot be used: {problem[0]}; {STORE_REMEDY}"
+        raise ConfigError([space.places.problem(("output", "storage"), message)])
+
+
+def _use(storage: Storage) -> None:
+    name = f".writable-{secrets.token_hex(8)}"
+    write_json(storage, name, name)
+    try:
+        if storage.read(name) is None:
+            raise OSError("what was written there cannot be read")
+    finally:
+        storage.delete(name)
 
 
 def check_tracking(space: SearchSpace, uri: str) -> None:

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
+from sweeps.search.storage import Folder, storage_at
 from sweeps.space.sizes import bytes_of, shown_bytes
 from sweeps.space.space import SearchSpace
 from tokcls.errors import ConfigError
@@ -73,13 +74,17 @@ def check_disk(space: SearchSpace, backbones: Iterable[Backbone], slots: int) ->
             )
             _blame(space, "disk_budget", f"{message}; allow more, or run fewer at once")
         needed = min(needed, budget + parameters * BUNDLE)
-    folder = Path(output.folder).expanduser().resolve()
-    if (free := free_disk(folder)) < needed:
+    storage = storage_at(output.storage or output.folder)
+    if isinstance(storage, Folder) and (free := free_disk(Path(storage.root))) < needed:
         message = (
             f"trials at once ({slots}) and kept ({output.keep_top}) need {shown_bytes(needed)}, "
         )
         message += f"but {shown_bytes(free)} are free there; free some, lower output.keep_top, or "
-        _blame(space, "folder", message + "put the folder on another disk")
+        _blame(
+            space,
+            "storage" if output.storage else "folder",
+            message + "put the folder on another disk",
+        )
 
 
 def _blame(space: SearchSpace, key: str, message: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sweeps.checks import check_gold, check_output, check_tracking, check_windows
+from sweeps.checks import check_gold, check_output, check_storage, check_tracking, check_windows
 from sweeps.disk import check_disk
 from sweeps.errors import ResourceError
 from sweeps.search.resources import Room, SlotPlan, plan_slots
@@ -56,6 +56,7 @@ def preflight(space: SearchSpace, *, local: bool = True, resume: bool = False) -
     """
     plan = plan_for(space, Room([local_resources()])) if local else None
     check_output(space)
+    check_storage(space)
     if not resume:
         check_tracking(space, tracking_uri(space.sweep.tracking.uri))
     source = at_key(space, "data.source", _resolve_source, space)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,16 +19,18 @@ from sweeps.outcome.finish import Finished, finish
 from sweeps.outcome.leaderboard import Leaderboard
 from sweeps.outcome.report import Outcome
 from sweeps.preflight import Ready, at_key, plan_for, preflight
+from sweeps.search.aside import Aside
 from sweeps.search.cluster import Session, cluster_address, ray_session
 from sweeps.search.events import Listener, Trial
 from sweeps.search.ledger import NAME as LEDGER
 from sweeps.search.ledger import History, Ledger
-from sweeps.search.lock import held
+from sweeps.search.opened import Opened, opened
 from sweeps.search.overview import Overview
 from sweeps.search.probing import Probes
 from sweeps.search.progress import Progress
+from sweeps.search.reach import check_reach
 from sweeps.search.remaining import remaining_of
-from sweeps.search.resume import newest_run, recall, reopen
+from sweeps.search.resume import recall
 from sweeps.search.room import cluster_room
 from sweeps.search.share import result_of, share
 from sweeps.search.shipping import ship
@@ -53,7 +54,7 @@ class Interrupted(SweepError):
 class Unconcluded(SweepError):
     """All trials are over, but the best of them was not bundled or not registered: see `board`."""
 
-    def __init__(self, board: Leaderboard, why: TokclsError) -> None:
+    def __init__(self, board: Leaderboard, why: Exception) -> None:
         super().__init__(f"the trials are done, but their best is not served yet: {why}")
         self.board = board
 
@@ -76,21 +77,16 @@ def run_sweep(
     with stages("looking up backbones and corpus"):
         ready = preflight(space, local=address is None, resume=resume)
     stages.notes((*ready.space.notes, *ready.remarks))
-    top = Path(space.sweep.output.folder).expanduser().resolve() / space.name
-    folder = newest_run(top) if resume else top / time.strftime("%Y-%m-%dT%H-%M-%S")
-    with held(folder):
-        history = None
-        if resume:
-            corpus = ready.corpus.fingerprint
-            history = reopen(folder, space=ready.space.to_yaml(), corpus=corpus)
+    with opened(ready.space, ready.corpus.fingerprint, resume=resume, say=stages.say) as run:
+        folder = run.place.folder
         log = folder / "ray.log"
         terminal.divert(log)
         stages.say(f"the log of Ray goes to {log}")
         try:
-            bundle = delivered_from(history, ready.space.to_yaml())
-            if history is not None and bundle is not None:
-                return _deliver_only(ready, history, bundle, stages)
-            return _on_ray(ready, folder, history, stages, address)
+            bundle = delivered_from(run.history, ready.space.to_yaml())
+            if run.history is not None and bundle is not None:
+                return _deliver_only(ready, run.history, bundle, stages)
+            return _on_ray(ready, run, stages, address)
         except (KeyboardInterrupt, ConfigError) as stop:
             if not (folder / LEDGER).is_file():
                 shutil.rmtree(folder, ignore_errors=True)  # it holds Ray's log alone
@@ -100,14 +96,13 @@ def run_sweep(
             raise Interrupted(folder) from None
 
 
-def _on_ray(
-    ready: Ready, folder: Path, history: History | None, stages: Stages, address: str | None
-) -> Outcome:
+def _on_ray(ready: Ready, run: Opened, stages: Stages, address: str | None) -> Outcome:
     what = "starting Ray" if address is None else f"joining Ray at {address}"
     with stages(what, "7 to 15 s"):
-        session = ray_session(address, folder / "ray.log")
+        session = ray_session(address, run.place.folder / "ray.log")
     try:
-        return _run(ready, folder, history, session, stages)
+        check_reach(run.place.storage)
+        return _run(ready, run, session, stages)
     finally:
         session.close()
 
@@ -119,6 +114,7 @@ class _Running:
     record: Record
     materials: Materials
     words: Any
+    copies: Sequence[Listener]
 
     @property
     def ready(self) -> Ready:
@@ -137,9 +133,8 @@ class _Running:
         return self.record.stages
 
 
-def _run(
-    ready: Ready, folder: Path, history: History | None, session: Session, stages: Stages
-) -> Outcome:
+def _run(ready: Ready, run: Opened, session: Session, stages: Stages) -> Outcome:
+    place, history = run.place, run.history
     space, started = ready.space, history.trials if history else []
     past = recall(space, started)
     plan = plan_for(space, cluster_room())
@@ -151,23 +146,23 @@ def _run(
     left = space.trials - sum(trial.over for trial in past.kept)
     probes = Probes(ready, plan, shared.prepared, trials=left)
     with stages("opening MLflow"):
-        tracker = make_tracker(ready, folder, history)
+        tracker = make_tracker(ready, place.folder, history)
     with stages("tokenising the corpus"):
         data = at_key(space, "model.backbone", shared.wait)
     estimate = probes.wait(stages)
-    ledger = Ledger(folder)
+    ledger = Ledger(place.folder)
     file = {"space": space.to_yaml(), "space_hash": space.space_hash}
     if history is None:
-        corpus = ready.corpus.fingerprint
-        ledger.open_sweep(name=space.name, corpus=corpus, sweep_id=tracker.sweep_id, **file)
+        where = {"corpus": ready.corpus.fingerprint, "storage": place.where}
+        ledger.open_sweep(name=space.name, sweep_id=tracker.sweep_id, **where, **file)
     else:
         ledger.open_session(**file)
         stages.notes(past.notes())
     if estimate is not None:
         tracker.describe(estimate.params())
     with recording(ready, ledger, tracker, past.kept, stages) as record:
-        materials = Materials(space, folder, plan, ready.backbones, data)
-        running = _Running(record, materials, shared.words)
+        materials = Materials(space, place.folder, plan, ready.backbones, data, place.storage)
+        running = _Running(record, materials, shared.words, run.copies)
         trials = _search(running, past.kept, estimate, taken=len(started))
         return _conclude(running, trials)
 
@@ -207,10 +202,14 @@ def _search(
     progress.recall(past)
     overview.recall(past)
     tidy.recall(past)
-    record = running.record
-    listeners: list[Listener] = [record.ledger, record.tracking, overview, progress, tidy]
-    with progress:
-        trials = search(running.materials, listeners, past, taken=taken, say=progress.note)
+    record, aside = running.record, Aside(tidy)
+    quick: list[Listener] = [record.ledger, *running.copies, record.tracking, overview, progress]
+    try:
+        with progress:
+            listeners = [*quick, aside]
+            trials = search(running.materials, listeners, past, taken=taken, say=progress.note)
+    finally:
+        aside.flush()
     if len(trials) < space.trials or not all(trial.over for trial in trials):
         raise Interrupted(running.folder)
     return trials
@@ -219,7 +218,7 @@ def _search(
 def _tidy(running: _Running) -> Tidy:
     output = running.space.sweep.output
     return Tidy(
-        running.folder,
+        running.materials.storage,
         metric=running.space.sweep.search.metric,
         keep_top=output.keep_top,
         budget=None if output.disk_budget is None else bytes_of(output.disk_budget),
@@ -230,12 +229,17 @@ def _conclude(running: _Running, trials: Sequence[Trial]) -> Outcome:
     """Choose the best trial, bundle it, register it."""
     metric = running.space.sweep.search.metric
     board = Leaderboard(trials, metric=metric)
-    whole = [trial for trial in trials if has_weights(running.folder, trial.trial_id)]
+    storage = running.materials.storage
+    try:
+        whole = [trial for trial in trials if has_weights(storage, trial.trial_id)]
+    except OSError as error:
+        raise Unconcluded(board, error) from error
     winner = Leaderboard(whole, metric=metric).winner
     if board.winner is not None and winner is not board.winner:
-        # The file was changed, and what was best before is not in the space any more.
+        # The file was changed, and what was best before is not in the space any more; or no room.
         name = board.winner.trial_id
-        running.stages.notes([f"{name} is best, but its weights were removed (output.keep_top)"])
+        gone = "its weights were removed (output.keep_top), or could not be saved"
+        running.stages.notes([f"{name} is best, but {gone}"])
     if winner is None:
         reasons = "\n".join(f"{trial.trial_id}: {trial.reason}" for trial in board.trials)
         log = running.folder / "ray.log"
@@ -243,7 +247,7 @@ def _conclude(running: _Running, trials: Sequence[Trial]) -> Outcome:
     try:
         bundle = _bundle(running, winner)
         return deliver(running.record, board, winner, bundle, {})
-    except TokclsError as error:
+    except (TokclsError, OSError) as error:  # a disk that is full, a storage that does not answer
         raise Unconcluded(board, error) from error
 
 

@@ -55,7 +55,7 @@ def finish(
     trial = TrialFolder(assignment.folder)
     best = trial.best()
     if best is None:
-        raise BundleError(f"{trial.folder} holds no best epoch")
+        raise BundleError(f"{trial} holds no best epoch")
     network = _best_network(assignment, data, trial)
     evaluations = {
         name: _evaluate(network, assignment, data, name)
@@ -93,7 +93,10 @@ def _best_network(assignment: Assignment, data: Prepared, trial: TrialFolder) ->
         dropout=assignment.config.model.dropout,
         pad_id=data.tokenizing.pad_id,
     )
-    network.load_state_dict(load_file(trial.weights))
+    with trial.weights() as path:
+        if path is None:
+            raise BundleError(f"{trial} holds no weights")
+        network.load_state_dict(load_file(path))
     network.train(False)
     return network
 

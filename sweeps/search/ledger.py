@@ -2,7 +2,7 @@
 
 {"event": "sweep", "version": 3, "name": ..., "space": ..., "corpus": ..., "sweep_id": ...}
 {"event": "started", "trial": "t001", "values": {...}, "config": {...}, "config_hash": ..., ...}
-{"event": "epoch", "trial": "t001", "number": 1, "metrics": {...}}
+{"event": "epoch", "trial": "t001", "number": 1, "metrics": {...}}    and a note, if it has one
 {"event": "retried", "trial": "t001", "reason": ..., "batches_cut_into": 2}
 {"event": "ended", "trial": "t001", "state": "finished", "reason": ""}
 {"event": "bundled", "winner": "t001", "bundle": ..., "metrics": {...}}
@@ -14,9 +14,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,10 @@ VERSION = 3
 READABLE = (1, 2, 3)  # version 1 knew no sessions, version 2 only one attempt to write to MLflow
 NAME = "ledger.jsonl"
 AFTER = ("bundled", "registered", "done", "tracked")
+AGAIN_S = 2.0
+PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # somebody may make room
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,14 +91,35 @@ class Ledger:
                 os.fsync(file.fileno())
 
     def write(self, event: str, *, at: float | None = None, **fields: Any) -> float:
-        """Append one event, now or `at` (seconds since 1970), which is returned; then on disk."""
+        """Append one event, now or `at` (seconds since 1970), which is returned; then on disk.
+
+        A full disk is waited for: an event that is not written may be a trial that is lost.
+        """
         moment = round(time.time() if at is None else at, 3)
         line = json.dumps({"event": event, **fields, "time": moment})
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        said = False
+        while (error := self._append(f"{line}\n".encode())) is not None:
+            if not said:
+                logger.warning("%s cannot be written, the sweep waits: %s", self.path, error)
+            said = True
+            time.sleep(AGAIN_S)
         return moment
+
+    def _append(self, line: bytes) -> OSError | None:
+        """Write a line whole or not at all; returns an error that may pass."""
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("ab") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            with suppress(OSError):
+                os.truncate(self.path, size)
+            if error.errno not in PASSING:
+                raise
+            return error
+        return None
 
     def open_sweep(self, **header: Any) -> None:
         """Write the first line."""
@@ -111,9 +139,9 @@ class Ledger:
         )
 
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
-        self.write(
-            "epoch", at=epoch.at, trial=trial.trial_id, number=epoch.number, metrics=epoch.metrics
-        )
+        note = {"note": epoch.note} if epoch.note else {}
+        what = {"trial": trial.trial_id, "number": epoch.number, "metrics": epoch.metrics}
+        self.write("epoch", at=epoch.at, **what, **note)
 
     def retried(self, trial: Trial, retry: Retry) -> None:
         self.write(
@@ -182,7 +210,8 @@ def _apply(event: dict[str, Any], trials: dict[str, Trial]) -> None:
         return
     trial = trials[trial_id]
     if event["event"] == "epoch":
-        trial.epochs.append(Epoch(event["number"], event["metrics"], event["time"]))
+        note = event.get("note", "")
+        trial.epochs.append(Epoch(event["number"], event["metrics"], event["time"], note))
     elif event["event"] == "retried":
         trial.retries.append(Retry(event["reason"], event["batches_cut_into"]))
     else:

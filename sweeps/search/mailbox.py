@@ -15,6 +15,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweeps.search.storage import Storage
 from tokcls.config import TrialConfig
 from tokcls.data.prepared import Prepared
 from tokcls.model.backbones import Backbone
@@ -36,17 +37,21 @@ class Assignment:
     config: TrialConfig
     backbone: Backbone
     data: ray.ObjectRef[Prepared]
-    folder: str
+    folder: Storage
     reported: int = 0
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One scored epoch (counted from 1), and when it was heard of (seconds since 1970)."""
+    """One scored epoch (counted from 1), and when it was heard of (seconds since 1970).
+
+    `note` says what of it, or before it, was not saved.
+    """
 
     number: int
     metrics: dict[str, float] = field(default_factory=dict)
     at: float = field(default_factory=time.time, compare=False)
+    note: str = ""
 
 
 @dataclass(frozen=True)

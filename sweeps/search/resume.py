@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from sweeps.errors import LedgerError
 from sweeps.search.events import Trial
-from sweeps.search.ledger import NAME, History, read_ledger
+from sweeps.search.ledger import History, read_ledger
 from sweeps.space.problems import get
 from sweeps.space.space import SearchSpace
 from sweeps.space.verbs import Verb, canonical
@@ -41,14 +41,6 @@ class Recalled:
                 f"left out, since the file does not hold their configurations any more: {names}"
             )
         return said
-
-
-def newest_run(sweeps: Path) -> Path:
-    """Find the newest run in a folder of runs; raise LedgerError if there is none."""
-    runs = sorted(path.parent for path in sweeps.glob(f"*/{NAME}"))
-    if not runs:
-        raise LedgerError(f"nothing to resume: {sweeps} holds no sweep; run without --resume")
-    return runs[-1]
 
 
 def reopen(folder: Path, *, space: str, corpus: str) -> History:

@@ -9,6 +9,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeps.preflight import Ready
 from sweeps.search.shipping import here
@@ -62,12 +63,22 @@ def prepare_for(corpus: Corpus, backbone: Backbone, data: DataConfig) -> Prepare
 
 
 def result_of(function: Callable[..., Any], *args: Any, cpus: float) -> Any:
-    """Run a function as one Ray task with a share of CPUs and wait for it."""
+    """Run a function as one Ray task with a share of CPUs and wait for it.
+
+    It runs on this node, where what it writes is wanted, with as many of the CPUs as there are.
+    """
+    here = ray.get_runtime_context().get_node_id()
+    (node,) = (node for node in ray.nodes() if node["NodeID"] == here)  # type: ignore[no-untyped-call]
 
     def task(*values: Any) -> Any:
         return function(*values)
 
-    return get(ray.remote(num_cpus=cpus, max_retries=0)(task).remote(*args))
+    options = {
+        "num_cpus": min(cpus, node["Resources"].get("CPU", 0.0)),
+        "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False),
+        "max_retries": 0,
+    }
+    return get(ray.remote(**options)(task).remote(*args))
 
 
 def get(reference: ray.ObjectRef[Any]) -> Any:

@@ -20,6 +20,7 @@ from ray import tune
 from sweeps.search.events import Trial
 from sweeps.search.mailbox import Assignment, Event, Failure, Verdict, start_mailbox
 from sweeps.search.resources import SlotPlan
+from sweeps.search.storage import Storage
 from sweeps.search.trial_folder import folder_of
 from sweeps.space.space import SearchSpace
 from tokcls.config import TrialConfig
@@ -28,7 +29,7 @@ from tokcls.model.backbones import Backbone
 
 TRIAL, VALUES = "trial", "values"  # what the searcher gives Tune
 RESUMED_AT, DIVISION = "resumed_at", "division"  # and what it knows of an interrupted trial
-METRICS = "metrics"  # where a result keeps all that the workers measured
+METRICS, NOTE = "metrics", "note"  # where a result keeps what the workers measured and noted
 RESTARTS = 3  # of one worker group by Ray Train, before the slot builds another
 ATTEMPTS = 1  # of a trial in such another group without a new epoch, before it has failed
 SMALLEST_BATCH = 16
@@ -38,13 +39,17 @@ HOME_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Materials:
-    """What all trials of a sweep share; `data` has a `Prepared` in the store by backbone folder."""
+    """What all trials of a sweep share; `data` has a `Prepared` in the store by backbone folder.
+
+    `folder` is the driver's own; trials keep their files in `storage`.
+    """
 
     space: SearchSpace
     folder: Path
     plan: SlotPlan
     backbones: dict[str, Backbone]
     data: dict[Path, ray.ObjectRef[Prepared]]
+    storage: Storage
 
     def assignment(self, config: dict[str, Any]) -> Assignment:
         """Turn what the searcher drew into what the workers need."""
@@ -55,7 +60,7 @@ class Materials:
             config=trial,
             backbone=backbone,
             data=self.data[backbone.folder],
-            folder=str(folder_of(self.folder, config[TRIAL])),
+            folder=folder_of(self.storage, config[TRIAL]).storage,
             reported=config[RESUMED_AT],
         )
 
@@ -193,6 +198,7 @@ class Slot(tune.Trainable):
             "epoch": event.number,
             metric: event.metrics[metric],
             METRICS: event.metrics,
+            NOTE: event.note,
             "done": final,
         }
 

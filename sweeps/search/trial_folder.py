@@ -5,36 +5,25 @@
     best/epoch.json           which epoch it was, and its metrics
     last.ckpt                 full state to restart from; removed when the trial is over
 
-Everything is written beside its place and renamed: a kill leaves the old file or the new one.
+They lie in the sweep's storage. Each is there whole or not at all: a kill leaves the old one.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from sweeps.search.storage import PART, Storage, storage_at, write_json
 from tokcls.model.evaluation import Evaluation
 
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside `path`, then flush it to disk and put it in place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    write(beside)
-    with beside.open("rb+") as file:
-        os.fsync(file.fileno())
-    beside.replace(path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON, whole or not at all."""
-    write_whole(path, lambda beside: beside.write_text(json.dumps(value) + "\n", encoding="utf-8"))
+TRIALS = "trials"  # below the sweep's root
+WEIGHTS, PREDICTIONS = "best/model.safetensors", "best/predictions.npz"
+EPOCH, STATE = "best/epoch.json", "last.ckpt"
 
 
 @dataclass(frozen=True)
@@ -46,20 +35,21 @@ class SavedEpoch:
 
 
 class TrialFolder:
-    """Reads and writes one trial's files."""
+    """Reads and writes one trial's files; every method raises OSError if the storage fails."""
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self.weights = self.folder / "best" / "model.safetensors"
-        self.predictions = self.folder / "best" / "predictions.npz"
-        self.state = self.folder / "last.ckpt"
+    def __init__(self, place: str | Path | Storage) -> None:
+        """Take the place as a path, a URI, or a part of a storage."""
+        self.storage = place if isinstance(place, Storage) else storage_at(place)
+
+    def __str__(self) -> str:
+        return str(self.storage)
 
     def best(self) -> SavedEpoch | None:
         """Read which epoch is the best so far."""
-        path = self.folder / "best" / "epoch.json"
-        if not path.is_file():
+        text = self.storage.read(EPOCH)
+        if text is None:
             return None
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(text)
         return SavedEpoch(int(found["number"]), found["metrics"])
 
     def save_best(
@@ -70,37 +60,41 @@ class TrialFolder:
         save_weights: Callable[[Path], object],
     ) -> None:
         """Keep an epoch as the best one: weights, predictions, and last the note that says so."""
-        write_whole(self.weights, save_weights)
-        write_whole(self.predictions, lambda path: _write_predictions(path, evaluation))
-        write_json(self.folder / "best" / "epoch.json", {"number": number, "metrics": metrics})
+        self.storage.write(WEIGHTS, save_weights)
+        self.storage.write(PREDICTIONS, lambda path: _write_predictions(path, evaluation))
+        write_json(self.storage, EPOCH, {"number": number, "metrics": metrics})
+
+    def weights(self) -> AbstractContextManager[Path | None]:
+        """Lend the best weights as a file of this machine; None if there are none."""
+        return self.storage.local(WEIGHTS)
+
+    def state(self) -> AbstractContextManager[Path | None]:
+        """Lend the state to restart from as a file of this machine; None if there is none."""
+        return self.storage.local(STATE)
 
     def save_state(self, save: Callable[[Path], object]) -> None:
         """Keep the full state after an epoch, in place of the one before."""
-        write_whole(self.state, save)
-
-    def drop_state(self) -> None:
-        """Remove the restart state, when the trial is over."""
-        self.state.unlink(missing_ok=True)
-
-    def drop_weights(self) -> int:
-        """Remove the best weights, and what a kill left half written; returns the bytes freed."""
-        beside = self.folder.glob("**/.*.part")
-        freed = 0
-        for path in (self.weights, *beside):
-            if path.is_file():
-                freed += path.stat().st_size
-                path.unlink(missing_ok=True)
-        return freed
+        self.storage.write(STATE, save)
 
 
-def folder_of(sweep: Path, trial_id: str) -> Path:
-    """Where a trial's files are."""
-    return sweep / "trials" / trial_id
+def is_state(name: str) -> bool:
+    """Whether a file is a restart state: removed when its trial is over."""
+    return name.endswith(f"/{STATE}")
 
 
-def has_weights(sweep: Path, trial_id: str) -> bool:
+def is_weights(name: str) -> bool:
+    """Whether a file is weights, or what a kill left half written."""
+    return name.endswith((f"/{WEIGHTS}", PART))
+
+
+def folder_of(sweep: Storage, trial_id: str) -> TrialFolder:
+    """A trial's files, in the sweep's storage."""
+    return TrialFolder(sweep.below(TRIALS, trial_id))
+
+
+def has_weights(sweep: Storage, trial_id: str) -> bool:
     """Whether a trial can still be made into a model."""
-    return TrialFolder(folder_of(sweep, trial_id)).weights.is_file()
+    return WEIGHTS in folder_of(sweep, trial_id).storage
 
 
 def _write_predictions(path: Path, evaluation: Evaluation) -> None:

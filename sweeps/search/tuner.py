@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -15,7 +16,7 @@ from sweeps.search.mailbox import Epoch
 from sweeps.search.room import HEAD, Following, cluster_room
 from sweeps.search.scheduler import build_scheduler
 from sweeps.search.searcher import SpaceSearcher, state_of
-from sweeps.search.slot import DIVISION, METRICS, TRIAL, VALUES, Materials, Slot
+from sweeps.search.slot import DIVISION, METRICS, NOTE, TRIAL, VALUES, Materials, Slot
 from sweeps.space.space import SearchSpace
 
 ENVIRONMENT = {
@@ -25,6 +26,8 @@ ENVIRONMENT = {
     "TUNE_MAX_LEN_IDENTIFIER": "40",
     "RAY_AIR_NEW_OUTPUT": "0",
 }
+
+logger = logging.getLogger(__name__)
 
 
 class Telling(tune.Callback):
@@ -66,8 +69,10 @@ class Telling(tune.Callback):
         number = result.get("epoch")
         if number is None or (ours.last and number <= ours.last.number):
             return
-        epoch = Epoch(number, result[METRICS])
+        epoch = Epoch(number, result[METRICS], note=result.get(NOTE, ""))
         ours.epochs.append(epoch)
+        if epoch.note:
+            logger.warning("%s epoch %d: %s", ours.trial_id, number, epoch.note)
         for listener in self._listeners:
             listener.epoch(ours, epoch)
 

@@ -12,7 +12,6 @@ import resource
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -20,13 +19,12 @@ import ray
 import ray.train
 import ray.train.lightning as ray_lightning
 import torch
-from safetensors.torch import save_file
 
 from sweeps.search.mailbox import Assignment, Epoch, Failure, Verdict
 from sweeps.search.memory import is_out_of_memory
+from sweeps.search.saving import Saving
 from sweeps.search.shipping import here
-from sweeps.search.state_writer import StateWriter
-from sweeps.search.trial_folder import TrialFolder
+from sweeps.search.trial_folder import STATE, TrialFolder
 from tokcls.data.prepared import Prepared
 from tokcls.labels.plan import label_schema
 from tokcls.model.loader import load_model
@@ -71,9 +69,9 @@ class _Post:
     def __init__(self, mailbox: Any, sequence: int, rank: int) -> None:
         self._mailbox, self._sequence, self._rank = mailbox, sequence, rank
 
-    def report(self, number: int, metrics: dict[str, float]) -> None:
+    def report(self, number: int, metrics: dict[str, float], note: str) -> None:
         if self._rank == 0:
-            ray.get(self._mailbox.post.remote(self._sequence, Epoch(number, metrics)))
+            ray.get(self._mailbox.post.remote(self._sequence, Epoch(number, metrics, note=note)))
 
     def verdict(self, number: int) -> Verdict:
         return Verdict(ray.get(self._mailbox.verdict.remote(self._sequence, number)))
@@ -97,14 +95,14 @@ def train(
         pad_id=data.tokenizing.pad_id,
     )
     module = TokenClassifier(network, config, schema, data)
-    writer = StateWriter(folder)
-    callback = EpochEnd(folder, writer, post, assignment.reported, last_step_at)
-    state = str(folder.state) if folder.state.is_file() else None
-    _trainer(config, callback, writer).fit(module, ckpt_path=state, weights_only=True)
+    saving = Saving(folder)
+    callback = EpochEnd(saving, post, assignment.reported, last_step_at)
+    with folder.state() as state:
+        _trainer(config, callback, saving).fit(module, ckpt_path=state, weights_only=True)
     return callback.last_step_at
 
 
-def _trainer(config: Any, callback: pl.Callback, writer: StateWriter) -> pl.Trainer:
+def _trainer(config: Any, callback: pl.Callback, saving: Saving) -> pl.Trainer:
     on_gpu = torch.cuda.is_available()
     trainer: pl.Trainer = ray_lightning.prepare_trainer(
         pl.Trainer(
@@ -113,7 +111,7 @@ def _trainer(config: Any, callback: pl.Callback, writer: StateWriter) -> pl.Trai
             devices="auto",
             precision=lightning_precision(config.train.precision),
             strategy=ray_lightning.RayDDPStrategy(gradient_as_bucket_view=True),  # type: ignore[no-untyped-call]
-            plugins=[ray_lightning.RayLightningEnvironment(), writer],  # type: ignore[no-untyped-call]
+            plugins=[ray_lightning.RayLightningEnvironment(), saving],  # type: ignore[no-untyped-call]
             callbacks=[callback],
             accumulate_grad_batches=config.train.accumulate,
             num_sanity_val_steps=0,
@@ -134,14 +132,9 @@ class EpochEnd(pl.Callback):
     """
 
     def __init__(
-        self,
-        folder: TrialFolder,
-        writer: StateWriter,
-        post: _Post,
-        reported: int,
-        last_step_at: float | None,
+        self, saving: Saving, post: _Post, reported: int, last_step_at: float | None
     ) -> None:
-        self.folder, self.writer, self.post, self.reported = folder, writer, post, reported
+        self.saving, self.post, self.reported = saving, post, reported
         self.previous_step_at, self.last_step_at = last_step_at, last_step_at
         self.epoch_began = self.last_training_step_at = time.time()
 
@@ -159,10 +152,11 @@ class EpochEnd(pl.Callback):
         metrics = self._metrics(number, module)
         if number > self.reported:  # else it was told before a restart
             began = time.time()
-            self.writer.wait()  # the driver removes the state of a trial that a report ends
+            self.saving.wait()  # the driver removes the state of a trial that a report ends
             if trainer.is_global_zero:
-                self._keep_best(number, metrics, module)
-            self.post.report(number, metrics | {"saving_seconds": time.time() - began})
+                self.saving.keep_best(number, metrics, module)
+            metrics |= {"saving_seconds": time.time() - began}
+            self.post.report(number, metrics, self.saving.take_note())
         if number == trainer.max_epochs:
             return
         verdict = self.post.verdict(number)
@@ -170,14 +164,7 @@ class EpochEnd(pl.Callback):
             raise SlotClosed
         trainer.should_stop = verdict is Verdict.STOP
         if verdict is Verdict.CONTINUE:
-            trainer.save_checkpoint(self.folder.state)  # every rank takes part in gathering it
-
-    def _keep_best(self, number: int, metrics: dict[str, float], module: TokenClassifier) -> None:
-        best = self.folder.best()
-        if best is None or metrics["val_f1"] > best.metrics["val_f1"]:
-            assert module.evaluation is not None
-            save_weights = partial(_save_weights, module.network)
-            self.folder.save_best(number, metrics, module.evaluation, save_weights)
+            trainer.save_checkpoint(STATE)  # every rank takes part in gathering it
 
     def _metrics(self, number: int, module: TokenClassifier) -> dict[str, float]:
         assert module.evaluation is not None
@@ -201,13 +188,6 @@ class EpochEnd(pl.Callback):
         if self.previous_step_at is not None and module.first_step_at is not None:
             metrics["turnaround_seconds"] = module.first_step_at - self.previous_step_at
         return metrics
-
-
-def _save_weights(network: torch.nn.Module, path: Path) -> None:
-    save_file(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()},
-        path,
-    )
 
 
 def _peak_memory() -> float:

@@ -33,6 +33,7 @@ Size = Annotated[
     str, Field(pattern=PATTERN, json_schema_extra={"expects": "a size such as `20 GB`"})
 ]
 Auto = Literal["auto"]
+STORES = ("s3", "gs")  # schemes of URIs that `output.storage` may have
 
 
 class SearchConfig(Section):
@@ -134,6 +135,11 @@ class OutputConfig(Section):
     folder: Text = Field(
         default="runs", description="the sweep's own folder is made inside this one"
     )
+    storage: Text | None = Field(
+        default=None,
+        description="where trials keep weights and states, and the ledger its copy: a path that "
+        "all nodes see, `s3://bucket/path` or `gs://bucket/path`; unset: the sweep's own folder",
+    )
     keep_top: PositiveInt = Field(
         default=3,
         description="trials whose weights stay; of the others, predictions and metrics do",
@@ -146,6 +152,20 @@ class OutputConfig(Section):
         default=None,
         description="name in MLflow's model registry; unset: the model is not registered",
     )
+
+    @field_validator("storage")
+    @classmethod
+    def _known_store(cls, storage: str | None) -> str | None:
+        scheme, found, rest = (storage or "").partition("://")
+        if found and scheme not in STORES:
+            stores = " or ".join(f"{store}://" for store in STORES)
+            raise ValueError(f"must be a path, or begin with {stores}, got {scheme}://")
+        if ":" in rest.partition("/")[0].rpartition("@")[0]:
+            raise ValueError(
+                "keys do not belong here, where every copy of the file shows them; set them in "
+                "the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
+            )
+        return storage
 
 
 class SweepSettings(Section):

@@ -1,16 +1,17 @@
-"""What tests of whole commands share: a small file that loads, a sweep that has run, one resumed.
+"""What tests of sweeps share: a small file that loads, a bucket, a sweep that has run, one resumed.
 
 The two sweeps are run once a session, for those who ask; each takes a minute.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from sweeps.space.space import SearchSpace, load_space
+from tests.stores import Bucket, s3_server
 from tests.sweeps.run_left import SLOW_LEARNER, Resumed, Sweep
 from tests.sweeps.run_made import command, interrupted, make_world, newest
 from tests.tiny import tiny_model
@@ -90,3 +91,10 @@ def lose_last_line(path: Path, event: str) -> None:
     *kept, last = path.read_text(encoding="utf-8").splitlines(keepends=True)
     assert event in last
     path.write_text("".join(kept), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def bucket(no_network: None) -> Iterator[Bucket]:
+    """A bucket of an S3 server on this machine."""
+    with s3_server() as served:
+        yield served

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
-from sweeps.checks import check_gold, check_output, check_tracking, check_windows, room_noted
+from sweeps import checks
+from sweeps.checks import (
+    check_gold,
+    check_output,
+    check_storage,
+    check_tracking,
+    check_windows,
+    room_noted,
+)
+from sweeps.search.storage import storage_at
 from sweeps.space.space import SearchSpace, load_space
+from tests.stores import Bucket
 from tests.tiny import tiny_model
 from tokcls.data.corpus import Corpus, Sentence
 from tokcls.errors import ConfigError
@@ -42,6 +53,62 @@ def test_an_output_folder_that_cannot_be_made_is_refused_at_its_line(
 def test_looking_at_the_output_folder_leaves_nothing(tmp_path: Path) -> None:
     check_output(space_of(tmp_path, f"output: {{folder: {tmp_path / 'new' / 'runs'}}}"))
     assert [path.name for path in tmp_path.iterdir()] == ["s.yaml"]
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "a_file/below"])
+def test_a_storage_path_that_cannot_be_written_is_refused_at_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a_file").write_text("no folder")
+    space = space_of(tmp_path, f"output: {{storage: {place}}}")
+    with pytest.raises(ConfigError, match=r"s.yaml:4: output.storage: .* cannot be written to \("):
+        check_storage(space)
+
+
+def test_looking_at_a_storage_leaves_nothing(tmp_path: Path, bucket: Bucket) -> None:
+    check_storage(space_of(tmp_path))
+    check_storage(space_of(tmp_path, f"output: {{storage: {tmp_path / 'new'}}}"))
+    assert [path.name for path in tmp_path.iterdir()] == ["s.yaml"]
+    uri = bucket.part()
+    check_storage(space_of(tmp_path, f"output: {{storage: '{uri}'}}"))
+    assert storage_at(uri).files() == {}
+
+
+def test_a_bucket_that_cannot_be_used_is_refused_at_its_line(
+    tmp_path: Path, bucket: Bucket
+) -> None:
+    space = space_of(tmp_path, f"output: {{storage: 's3://no-such/x?{bucket.options}'}}")
+    said = r"s.yaml:4: output.storage: s3://no-such/x cannot be used: .*NO_SUCH_BUCKET.*; check the"
+    with pytest.raises(ConfigError, match=said):
+        check_storage(space)
+
+
+def test_a_store_that_does_not_answer_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "STORES_WITHIN_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"s3://sweeps/x?scheme=http&endpoint_override=127.0.0.1%3A{silent.getsockname()[1]}"
+        space = space_of(tmp_path, f"output: {{storage: '{uri}&region=us-east-1'}}")
+        began = time.monotonic()
+        with pytest.raises(ConfigError, match="s3://sweeps/x cannot be used: no answer in 0 s"):
+            check_storage(space)
+        assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("ftp://host/x", r"must be a path, or begin with s3:// or gs://, got ftp://"),
+        ("s3://key:secret@bucket/x", r"keys do not belong here.*AWS_ACCESS_KEY_ID"),
+    ],
+)
+def test_a_storage_that_is_no_place_is_refused_when_the_file_is_read(
+    tmp_path: Path, given: str, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"s.yaml:4: output.storage: .*{said}"):
+        space_of(tmp_path, f"output: {{storage: '{given}'}}")
 
 
 def test_a_tracking_server_that_is_not_there_is_refused_with_the_remedy(tmp_path: Path) -> None:

@@ -74,6 +74,14 @@ def test_a_disk_that_is_too_full_is_named_with_both_sizes(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("a_full_disk")
+def test_the_disk_that_counts_is_the_one_that_trials_are_kept_on(tmp_path: Path) -> None:
+    space = make_space(tmp_path, text=TEXT.format(output=f"{{storage: {tmp_path / 'there'}}}"))
+    assert problem(space, backbone(tmp_path / "b", 100_000)).startswith("output.storage: trials at")
+    space = make_space(tmp_path, text=TEXT.format(output="{storage: 's3://bucket/x'}"))
+    check_disk(space, [Backbone("b", tmp_path / "b")], 2)
+
+
+@pytest.mark.usefixtures("a_full_disk")
 def test_a_budget_below_the_free_disk_is_enough(tmp_path: Path) -> None:
     space = make_space(tmp_path, text=TEXT.format(output="{disk_budget: 4 MB, keep_top: 90}"))
     check_disk(space, [backbone(tmp_path / "b", 40_000)], 2)

@@ -65,7 +65,7 @@ def test_a_bundle_keeps_the_learned_types_and_is_scored_by_the_coarser_ones(
     trial = TrialFolder(tmp_path / "t001")
     trial.save_best(12, evaluation.metrics("val"), evaluation, partial(save, module.network))
 
-    assignment = Assignment("t001", config, backbone, cast(Any, None), str(trial.folder))
+    assignment = Assignment("t001", config, backbone, cast(Any, None), trial.storage)
     words = {name: [one.words for one in split] for name, split in corpus.splits.items()}
     finished = finish(assignment, data, words, tmp_path / "bundle", {})
 

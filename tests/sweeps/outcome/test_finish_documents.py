@@ -13,9 +13,9 @@ import torch
 from sweeps.outcome.finish import finish
 from sweeps.outcome.registry import score_bundle
 from sweeps.search.mailbox import Assignment
+from sweeps.search.saving import _save_weights
 from sweeps.search.share import prepare_for
 from sweeps.search.trial_folder import TrialFolder
-from sweeps.search.worker import _save_weights
 from tests.tiny import examples, tiny_model
 from tokcls.config import DataConfig, ModelConfig, TrainConfig, TrialConfig
 from tokcls.data.corpus import Corpus, Sentence
@@ -59,7 +59,7 @@ def test_a_bundle_is_checked_and_scored_in_the_context_it_was_trained_with(tmp_p
     metrics = module.evaluation.metrics("val")
     trial.save_best(1, metrics, module.evaluation, partial(_save_weights, module.network))
     reference: Any = data  # finish() is handed the data itself, and never asks the assignment's
-    assignment = Assignment("t001", config, backbone, reference, str(trial.folder))
+    assignment = Assignment("t001", config, backbone, reference, trial.storage)
     words = {name: [each.words for each in split] for name, split in CORPUS.splits.items()}
     made = finish(assignment, data, words, tmp_path / "bundle", {})
     assert read_manifest(made.folder).window.context == "document"

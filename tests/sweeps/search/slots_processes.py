@@ -75,7 +75,7 @@ class AlwaysOn:
 
     rank: int
 
-    def report(self, number: int, metrics: dict[str, float]) -> None:
+    def report(self, number: int, metrics: dict[str, float], note: str) -> None:
         """Nobody listens."""
 
     def verdict(self, number: int) -> Verdict:

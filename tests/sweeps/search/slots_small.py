@@ -18,8 +18,9 @@ from sweeps.search.resources import plan_slots
 from sweeps.search.room import cluster_room
 from sweeps.search.share import share
 from sweeps.search.slot import Materials
+from sweeps.search.storage import storage_at
 from sweeps.search.tidy import Tidy
-from sweeps.search.trial_folder import TrialFolder
+from sweeps.search.trial_folder import TrialFolder, folder_of
 from sweeps.search.tuner import search
 from sweeps.space.space import load_space
 from tests.tiny import Example, examples
@@ -92,7 +93,7 @@ class Ran:
     held: Mapping[str, Any]
 
     def folder(self, trial: Trial) -> TrialFolder:
-        return TrialFolder(self.materials.folder / "trials" / trial.trial_id)
+        return folder_of(self.materials.storage, trial.trial_id)
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ class Small:
         path.write_text(TEXT.format(corpus=self.corpus, backbone=self.backbone), encoding="utf-8")
         ready = preflight(load_space(path, overrides), local=False)
         plan = plan_slots(ready.space.sweep.resources, cluster_room())
-        return Materials(ready.space, folder, plan, ready.backbones, share(ready).wait())
+        data = share(ready).wait()
+        return Materials(ready.space, folder, plan, ready.backbones, data, storage_at(folder))
 
     def run(
         self,
@@ -122,7 +124,7 @@ class Small:
     ) -> Ran:
         """Run a sweep to its end."""
         materials, told = self.materials(name, *overrides), Told()
-        tidy = Tidy(materials.folder, metric="val_f1", keep_top=100)
+        tidy = Tidy(materials.storage, metric="val_f1", keep_top=100)
         trials = search(materials, [told, *listeners, tidy], say=say)
         return Ran(trials, told, materials, held())
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sweeps.search.mailbox import Assignment, Epoch, Failure, Mailbox, Verdict
+from sweeps.search.storage import storage_at
 from tests.sweeps.search.made_trials import make_space
 from tokcls.model.backbones import Backbone
 
@@ -24,7 +25,7 @@ def assignment(tmp_path: Path) -> Give:
 
     def give(trial_id: str = "t001", reported: int = 0) -> Assignment:
         backbone = Backbone("b", tmp_path)
-        return Assignment(trial_id, config, backbone, no_data, str(tmp_path), reported)
+        return Assignment(trial_id, config, backbone, no_data, storage_at(tmp_path), reported)
 
     return give
 

@@ -12,7 +12,7 @@ from ray.tune.search import Searcher
 from sweeps.errors import LedgerError
 from sweeps.search.events import State, Trial
 from sweeps.search.ledger import VERSION, Ledger, read_ledger
-from sweeps.search.resume import newest_run, recall, reopen
+from sweeps.search.resume import recall, reopen
 from sweeps.search.searcher import SpaceSearcher
 from sweeps.search.slot import RESUMED_AT, TRIAL, VALUES
 from sweeps.space.space import SearchSpace
@@ -184,12 +184,3 @@ def test_a_finished_sweep_that_mlflow_does_not_have_is_resumed(tmp_path: Path) -
     path.write_text(older)  # it could not say whether MLflow had it
     with pytest.raises(LedgerError, match="nothing to resume"):
         reopen(tmp_path, space="first", corpus="aaa")
-
-
-def test_the_newest_run_is_resumed(tmp_path: Path) -> None:
-    with pytest.raises(LedgerError, match="nothing to resume"):
-        newest_run(tmp_path)
-    for name in ("2026-01-02", "2026-01-10", "2026-01-09"):
-        recorded(tmp_path / name)
-    (tmp_path / "2026-02-01").mkdir()
-    assert newest_run(tmp_path).name == "2026-01-10"

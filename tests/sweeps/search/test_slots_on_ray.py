@@ -25,6 +25,8 @@ from safetensors.torch import load_file
 from sweeps.search.events import Retry, State, Trial
 from sweeps.search.mailbox import Epoch
 from sweeps.search.slot import assignment_of
+from sweeps.search.storage import storage_at
+from sweeps.search.trial_folder import EPOCH, PREDICTIONS, WEIGHTS
 from tests.sweeps.search.slots_processes import documented_sweep, record_training
 from tests.sweeps.search.slots_small import Ran, Small, held, write_corpus
 from tests.tiny import tiny_model
@@ -180,11 +182,10 @@ def test_a_trial_that_is_over_leaves_its_best_epoch_and_no_restart_state(
     left = {}
     for trial in ran.trials:
         folder = ran.folder(trial)
-        files = folder.folder.rglob("*") if folder.folder.exists() else ()
-        left[trial.trial_id] = {path.name for path in files if path.is_file()}
+        left[trial.trial_id] = {*folder.storage.files()}
         best, expected = folder.best(), trial.best("val_f1")
         assert (best.number if best else None) == (expected.number if expected else None)
-    whole = {"model.safetensors", "predictions.npz", "epoch.json"}
+    whole = {WEIGHTS, PREDICTIONS, EPOCH}
     assert left == {trial.trial_id: whole if trial.epochs else set() for trial in ran.trials}
 
 
@@ -198,7 +199,10 @@ def test_two_workers_report_what_one_process_computes(two_workers: Ran) -> None:
     again = recomputed(two_workers, trial)
     for name, value in again.metrics("val").items():
         assert best.metrics[name] == pytest.approx(value, abs=1e-4), name
-    with np.load(two_workers.folder(trial).predictions) as saved:
+    with (
+        two_workers.folder(trial).storage.local(PREDICTIONS) as path,
+        np.load(str(path)) as saved,
+    ):
         assert np.array_equal(saved["counts"], again.per_sentence)
         scored = int(saved["counts"][:, :, [0, 2]].sum())
     data = prepared(two_workers, trial)
@@ -217,7 +221,8 @@ def recomputed(ran: Ran, trial: Trial) -> Evaluation:
     pad_id = data.tokenizing.pad_id
     network = load_model(assignment.backbone, schema, dropout=0.0, pad_id=pad_id)
     network.train(False)
-    network.load_state_dict(load_file(ran.folder(trial).weights))
+    with ran.folder(trial).weights() as weights:
+        network.load_state_dict(load_file(str(weights)))
     split = data.splits["validation"]
     scores = WordScores(split.encoded, split.windows, schema.unread)
     for number in range(len(split.windows)):
@@ -241,7 +246,7 @@ def window_ids(data: Prepared, split: str, number: int) -> list[int]:
 def test_two_workers_train_every_window_once_an_epoch(two_workers: Ran, tmp_path: Path) -> None:
     materials, (trial,) = two_workers.materials, two_workers.trials
     assignment = assignment_of(materials, trial)
-    assignment = replace(assignment, folder=str(tmp_path / "trial"))
+    assignment = replace(assignment, folder=storage_at(tmp_path / "trial"))
     task = ray.remote(num_cpus=0)(record_training)
     ray.get(task.remote(assignment, materials.plan, str(tmp_path)))
     data = prepared(two_workers, trial)

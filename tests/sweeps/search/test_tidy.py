@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-import json
 import logging
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from sweeps.search.events import State, Trial
-from sweeps.search.tidy import Tidy, used_by
-from sweeps.search.trial_folder import TrialFolder, folder_of, has_weights
+from sweeps.search.storage import storage_at
+from sweeps.search.tidy import Tidy
+from sweeps.search.trial_folder import (
+    EPOCH,
+    PREDICTIONS,
+    STATE,
+    WEIGHTS,
+    TrialFolder,
+    folder_of,
+    has_weights,
+)
 from tests.sweeps.search.made_trials import make_trial
 
-WEIGHTS, STATE = 1000, 300
+SIZES = {WEIGHTS: 1000, PREDICTIONS: 1, EPOCH: 30, STATE: 300}
 
 
 def files(sweep: Path, name: str) -> TrialFolder:
     """Write what workers leave in a trial's folder."""
-    folder = TrialFolder(folder_of(sweep, name))
-    folder.weights.parent.mkdir(parents=True)
-    folder.weights.write_bytes(b"w" * WEIGHTS)
-    folder.predictions.write_bytes(b"p")
-    (folder.folder / "best" / "epoch.json").write_text(json.dumps({"number": 1, "metrics": {}}))
-    folder.state.write_bytes(b"s" * STATE)
+    folder = trial_folder(sweep, name)
+    for file, size in SIZES.items():
+        folder.storage.write(file, partial(Path.write_bytes, data=b"x" * size))
     return folder
+
+
+def trial_folder(sweep: Path, name: str) -> TrialFolder:
+    return folder_of(storage_at(sweep), name)
+
+
+def tidy_of(sweep: Path, *, keep_top: int, budget: int | None = None) -> Tidy:
+    return Tidy(storage_at(sweep), metric="val_f1", keep_top=keep_top, budget=budget)
+
+
+def used(sweep: Path) -> int:
+    return sum(stored.size for stored in storage_at(sweep / "trials").files().values())
 
 
 def run(sweep: Path, tidy: Tidy, number: int, f1: float, state: State = State.FINISHED) -> Trial:
@@ -41,34 +59,32 @@ def run(sweep: Path, tidy: Tidy, number: int, f1: float, state: State = State.FI
 
 def with_weights(sweep: Path) -> list[str]:
     folders = sorted((sweep / "trials").iterdir())
-    return [folder.name for folder in folders if has_weights(sweep, folder.name)]
+    return [folder.name for folder in folders if has_weights(storage_at(sweep), folder.name)]
 
 
 def test_weights_of_the_best_trials_stay_and_the_predictions_of_all(tmp_path: Path) -> None:
-    tidy = Tidy(tmp_path, metric="val_f1", keep_top=2)
+    tidy = tidy_of(tmp_path, keep_top=2)
     for number, f1 in enumerate((0.3, 0.5, 0.4, 0.2), 1):
         run(tmp_path, tidy, number, f1)
     assert with_weights(tmp_path) == ["t002", "t003"]
     for number in range(1, 5):
-        folder = TrialFolder(folder_of(tmp_path, f"t{number:03d}"))
-        assert folder.predictions.is_file()
-        assert folder.best() is not None
-        assert not folder.state.exists()
+        folder = trial_folder(tmp_path, f"t{number:03d}")
+        assert {*folder.storage.files()} - {WEIGHTS} == {PREDICTIONS, EPOCH}
 
 
 def test_a_running_trial_keeps_all_that_it_has(tmp_path: Path) -> None:
-    tidy = Tidy(tmp_path, metric="val_f1", keep_top=1, budget=1)
+    tidy = tidy_of(tmp_path, keep_top=1, budget=1)
     running = run(tmp_path, tidy, 1, 0.1, State.RUNNING)
     run(tmp_path, tidy, 2, 0.9)
     assert with_weights(tmp_path) == ["t001", "t002"]
-    assert TrialFolder(folder_of(tmp_path, "t001")).state.exists()
+    assert STATE in trial_folder(tmp_path, "t001").storage
     running.state = State.STOPPED
     tidy.ended(running)
     assert with_weights(tmp_path) == ["t002"]
 
 
 def test_a_failed_trial_keeps_no_weights_and_no_half_written_file(tmp_path: Path) -> None:
-    tidy = Tidy(tmp_path, metric="val_f1", keep_top=5)
+    tidy = tidy_of(tmp_path, keep_top=5)
     (tmp_path / "trials" / "t001" / "best").mkdir(parents=True)
     part = tmp_path / "trials" / "t001" / "best" / ".model.safetensors.part"
     part.write_bytes(b"half")
@@ -80,7 +96,7 @@ def test_a_failed_trial_keeps_no_weights_and_no_half_written_file(tmp_path: Path
 
 
 def test_equal_trials_stay_as_the_leaderboard_ranks_them(tmp_path: Path) -> None:
-    tidy = Tidy(tmp_path, metric="val_f1", keep_top=1)
+    tidy = tidy_of(tmp_path, keep_top=1)
     for number, parameters in enumerate((200.0, 100.0, 100.0), 1):
         trial = make_trial(f"t{number:03d}", [0.5], State.FINISHED, parameters=parameters)
         files(tmp_path, trial.trial_id)
@@ -90,12 +106,12 @@ def test_equal_trials_stay_as_the_leaderboard_ranks_them(tmp_path: Path) -> None
 
 
 def test_a_budget_takes_the_worst_first_and_never_the_best(tmp_path: Path) -> None:
-    room = 3 * WEIGHTS + STATE + 200  # two that are over, and one that runs
-    tidy = Tidy(tmp_path, metric="val_f1", keep_top=10, budget=room)
+    room = 3 * SIZES[WEIGHTS] + SIZES[STATE] + 200  # two that are over, and one that runs
+    tidy = tidy_of(tmp_path, keep_top=10, budget=room)
     left = []
     for number, f1 in enumerate((0.3, 0.5, 0.4, 0.2), 1):
         run(tmp_path, tidy, number, f1)
-        assert used_by(tmp_path / "trials") <= room
+        assert used(tmp_path) <= room
         left.append(with_weights(tmp_path))
     assert left[2] == ["t001", "t002", "t003"]
     assert left[3] == ["t002", "t003", "t004"]  # while t004 ran, t001 was the last
@@ -104,7 +120,7 @@ def test_a_budget_takes_the_worst_first_and_never_the_best(tmp_path: Path) -> No
 def test_a_budget_that_cannot_be_kept_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tidy = Tidy(tmp_path, metric="val_f1", keep_top=3, budget=10)
+    tidy = tidy_of(tmp_path, keep_top=3, budget=10)
     with caplog.at_level(logging.WARNING, "sweeps"):
         run(tmp_path, tidy, 1, 0.5)
         run(tmp_path, tidy, 2, 0.4)
@@ -113,21 +129,35 @@ def test_a_budget_that_cannot_be_kept_is_said_once(
 
 
 def test_a_resumed_sweep_obeys_the_file_as_it_is_now(tmp_path: Path) -> None:
-    first = Tidy(tmp_path, metric="val_f1", keep_top=5)
+    first = tidy_of(tmp_path, keep_top=5)
     past = [run(tmp_path, first, number, number / 10) for number in range(1, 4)]
     files(tmp_path, "t009")  # of an earlier search space
-    Tidy(tmp_path, metric="val_f1", keep_top=2).recall(past)
+    tidy_of(tmp_path, keep_top=2).recall(past)
     assert with_weights(tmp_path) == ["t002", "t003", "t009"]
-    Tidy(tmp_path, metric="val_f1", keep_top=2, budget=2500).recall(past)
+    tidy_of(tmp_path, keep_top=2, budget=2500).recall(past)
     assert with_weights(tmp_path) == ["t002", "t003"]
 
 
 def test_an_interrupted_trial_is_not_tidied_before_it_goes_on(tmp_path: Path) -> None:
     files(tmp_path, "t001")
-    Tidy(tmp_path, metric="val_f1", keep_top=1, budget=1).recall([make_trial("t001", [0.1])])
+    tidy_of(tmp_path, keep_top=1, budget=1).recall([make_trial("t001", [0.1])])
     assert with_weights(tmp_path) == ["t001"]
-    assert TrialFolder(folder_of(tmp_path, "t001")).state.exists()
+    assert STATE in trial_folder(tmp_path, "t001").storage
 
 
-def test_a_folder_that_is_not_there_takes_nothing(tmp_path: Path) -> None:
-    assert used_by(tmp_path / "none") == 0
+def test_a_storage_that_fails_stops_nothing_and_is_tidied_when_it_answers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tidy = tidy_of(tmp_path, keep_top=1)
+    run(tmp_path, tidy, 1, 0.9)
+    trials = tmp_path / "trials"
+    trials.rename(tmp_path / "elsewhere")
+    trials.write_text("no folder")
+    with caplog.at_level(logging.WARNING, "sweeps"):
+        for number in (2, 3):
+            tidy.ended(make_trial(f"t{number:03d}", [0.1], State.FINISHED))
+    assert caplog.text.count("cannot be tidied, the sweep goes on") == 1
+    trials.unlink()
+    (tmp_path / "elsewhere").rename(trials)
+    run(tmp_path, tidy, 4, 0.5)
+    assert with_weights(tmp_path) == ["t001"]

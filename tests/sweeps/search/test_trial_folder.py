@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
+import io
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sweeps.search.trial_folder import SavedEpoch, TrialFolder, write_json, write_whole
+from sweeps.search.trial_folder import PREDICTIONS, STATE, WEIGHTS, SavedEpoch, TrialFolder
 from tokcls.labels.ceiling import ceiling
 from tokcls.labels.schemes import SCHEMES
 from tokcls.labels.scoring import per_sentence
@@ -23,6 +22,12 @@ Spans = tuple[tuple[Span, ...], ...]
 TYPES = ("LOC", "PER")
 GOLD = ((Span(0, 1, "PER"), Span(2, 3, "LOC")), (), (Span(1, 3, "LOC"),))
 PREDICTED = ((Span(0, 1, "PER"),), (Span(0, 2, "PER"),), (Span(1, 3, "LOC"),))
+
+
+def read(folder: TrialFolder, name: str) -> bytes:
+    found = folder.storage.read(name)
+    assert found is not None
+    return found
 
 
 @pytest.fixture
@@ -54,14 +59,15 @@ def crash(path: Path) -> None:
 
 def test_a_new_trial_has_neither_a_best_epoch_nor_a_state(folder: TrialFolder) -> None:
     assert folder.best() is None
-    assert not folder.state.exists()
+    with folder.state() as state, folder.weights() as weights:
+        assert state is weights is None
 
 
 def test_the_best_epoch_comes_back(folder: TrialFolder, evaluation: Evaluation) -> None:
     folder.save_best(2, {"val_f1": 0.75}, evaluation, lambda path: path.write_bytes(b"weights"))
     assert folder.best() == SavedEpoch(2, {"val_f1": 0.75})
-    assert folder.weights.read_bytes() == b"weights"
-    again = TrialFolder(str(folder.folder))
+    assert read(folder, WEIGHTS) == b"weights"
+    again = TrialFolder(folder.storage.root)
     assert again.best() == folder.best()
 
 
@@ -72,11 +78,11 @@ def test_a_better_epoch_takes_the_place_of_the_best(
         write = partial(Path.write_text, data=f"weights {number}")
         folder.save_best(number, {"val_f1": f1}, evaluation, write)
     assert folder.best() == SavedEpoch(2, {"val_f1": 0.75})
-    assert folder.weights.read_text() == "weights 2"
-    assert {path.name for path in (folder.folder / "best").iterdir()} == {
-        "model.safetensors",
-        "predictions.npz",
-        "epoch.json",
+    assert read(folder, WEIGHTS) == b"weights 2"
+    assert {*folder.storage.files()} == {
+        "best/model.safetensors",
+        "best/predictions.npz",
+        "best/epoch.json",
     }
 
 
@@ -84,7 +90,7 @@ def test_the_saved_predictions_are_those_of_the_evaluation(
     folder: TrialFolder, evaluation: Evaluation
 ) -> None:
     folder.save_best(1, {}, evaluation, lambda path: path.write_bytes(b""))
-    with np.load(folder.predictions) as saved:
+    with np.load(io.BytesIO(read(folder, PREDICTIONS))) as saved:
         types = saved["types"].tolist()
         spans = [
             [Span(start, end, types[type_]) for at, start, end, type_ in saved["spans"] if at == s]
@@ -102,18 +108,18 @@ def test_the_saved_predictions_are_those_of_the_evaluation(
 def test_predictions_without_a_span_keep_their_shape(folder: TrialFolder) -> None:
     nothing = evaluation_of(((),), ((),), [2])
     folder.save_best(1, {}, nothing, lambda path: path.write_bytes(b""))
-    with np.load(folder.predictions) as saved:
+    with np.load(io.BytesIO(read(folder, PREDICTIONS))) as saved:
         assert saved["spans"].shape == (0, 4)
         assert saved["counts"].shape == (1, 2, 3)
 
 
-def test_the_last_state_stays_until_the_trial_is_over(folder: TrialFolder) -> None:
+def test_the_last_state_takes_the_place_of_the_one_before(folder: TrialFolder) -> None:
     folder.save_state(lambda path: path.write_bytes(b"state 1"))
     folder.save_state(lambda path: path.write_bytes(b"state 2"))
-    assert folder.state.read_bytes() == b"state 2"
-    folder.drop_state()
-    assert list(folder.folder.iterdir()) == []
-    folder.drop_state()
+    with folder.state() as path:
+        assert path is not None
+        assert path.read_bytes() == b"state 2"
+    assert [*folder.storage.files()] == [STATE]
 
 
 def test_a_crash_while_weights_are_written_leaves_the_old_best(
@@ -123,14 +129,14 @@ def test_a_crash_while_weights_are_written_leaves_the_old_best(
     with pytest.raises(OSError, match="no space left"):
         folder.save_best(2, {"val_f1": 0.9}, evaluation, crash)
     assert folder.best() == SavedEpoch(1, {"val_f1": 0.5})
-    assert folder.weights.read_bytes() == b"old"
+    assert read(folder, WEIGHTS) == b"old"
 
 
 def test_a_crash_while_a_state_is_written_leaves_the_old_state(folder: TrialFolder) -> None:
     folder.save_state(lambda path: path.write_bytes(b"old"))
     with pytest.raises(OSError, match="no space left"):
         folder.save_state(crash)
-    assert folder.state.read_bytes() == b"old"
+    assert read(folder, STATE) == b"old"
 
 
 def test_a_crash_before_the_first_best_is_whole_leaves_none(
@@ -139,24 +145,4 @@ def test_a_crash_before_the_first_best_is_whole_leaves_none(
     with pytest.raises(OSError, match="no space left"):
         folder.save_best(1, {"val_f1": 0.9}, evaluation, crash)
     assert folder.best() is None
-    assert not folder.weights.exists()
-
-
-def test_a_file_is_on_disk_before_it_takes_its_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "new" / "file.json"
-    there_at_flush: list[bool] = []
-    flush = os.fsync
-
-    def note(number: int) -> None:
-        there_at_flush.append(path.exists())
-        flush(number)
-
-    monkeypatch.setattr(os, "fsync", note)
-    write_json(path, {"a": [1, 2.5, None]})
-    assert there_at_flush[0] is False
-    assert json.loads(path.read_text()) == {"a": [1, 2.5, None]}
-    write_whole(path, lambda beside: beside.write_text("x"))
-    assert path.read_text() == "x"
-    assert [entry.name for entry in path.parent.iterdir()] == ["file.json"]
+    assert folder.storage.files() == {}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from sweeps.search.state_writer import StateWriter
-from sweeps.search.trial_folder import TrialFolder
+from sweeps.search.saving import Saving
+from sweeps.search.trial_folder import STATE, TrialFolder
 
 
 class HeldUp(TrialFolder):
@@ -32,40 +33,46 @@ def held_up(tmp_path: Path) -> Iterator[HeldUp]:
     folder.go.set()
 
 
+def loaded(folder: TrialFolder) -> Any:
+    with folder.state() as path:
+        assert path is not None
+        return torch.load(path, weights_only=True)
+
+
 def test_training_goes_on_while_the_state_of_before_is_written(held_up: HeldUp) -> None:
-    weights, writer = torch.zeros(3), StateWriter(held_up)
-    writer.save_checkpoint({"epoch": 0, "weights": {"a": weights}}, "anywhere")
+    weights, saving = torch.zeros(3), Saving(held_up)
+    saving.save_checkpoint({"epoch": 0, "weights": {"a": weights}}, "anywhere")
     weights += 1.0
-    assert not held_up.state.exists()
+    assert STATE not in held_up.storage
     held_up.go.set()
-    writer.wait()
-    written = torch.load(held_up.state, weights_only=True)
+    saving.wait()
+    written = loaded(held_up)
     assert written["epoch"] == 0
     assert torch.equal(written["weights"]["a"], torch.zeros(3))
 
 
 def test_states_are_written_in_their_order(tmp_path: Path) -> None:
     folder = TrialFolder(tmp_path)
-    writer = StateWriter(folder)
+    saving = Saving(folder)
     for epoch in range(4):
-        writer.save_checkpoint({"epoch": epoch}, "anywhere")
-    writer.teardown()
-    assert torch.load(folder.state, weights_only=True) == {"epoch": 3}
+        saving.save_checkpoint({"epoch": epoch}, "anywhere")
+    saving.teardown()
+    assert loaded(folder) == {"epoch": 3}
 
 
-def test_what_went_wrong_is_told_to_who_waits(tmp_path: Path) -> None:
+def test_what_went_wrong_is_noted_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    writer = StateWriter(TrialFolder(tmp_path / "file"))  # no folder can be made there
-    writer.save_checkpoint({"epoch": 0}, "anywhere")
-    with pytest.raises(OSError, match="file"):
-        writer.wait()
-    writer.wait()  # told once
-    writer.teardown()
+    saving = Saving(TrialFolder(tmp_path / "file"))  # no folder can be made there
+    saving.save_checkpoint({"epoch": 0}, "anywhere")
+    saving.wait()
+    assert "the state after epoch 1 is not saved" in saving.take_note()
+    assert saving.take_note() == ""
+    saving.teardown()
 
 
 def test_a_trial_that_is_over_writes_no_more(held_up: HeldUp) -> None:
-    writer = StateWriter(held_up)
-    writer.save_checkpoint({"epoch": 0}, "anywhere")
+    saving = Saving(held_up)
+    saving.save_checkpoint({"epoch": 0}, "anywhere")
     threading.Timer(0.1, held_up.go.set).start()
-    writer.teardown()
-    assert held_up.state.is_file()
+    saving.teardown()
+    assert STATE in held_up.storage

@@ -1,0 +1,41 @@
+"""Tells a slow listener from a thread of its own, so that no slot waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from sweeps.search.events import Listener, Retry, Trial
+from sweeps.search.mailbox import Epoch
+
+
+class Aside:
+    """Hands every event to `listener`, one after the other, in the order they happened."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")
+        self._told: list[Future[None]] = []
+
+    def started(self, trial: Trial) -> None:
+        self._tell(self._listener.started, trial)
+
+    def epoch(self, trial: Trial, epoch: Epoch) -> None:
+        self._tell(self._listener.epoch, trial, epoch)
+
+    def retried(self, trial: Trial, retry: Retry) -> None:
+        self._tell(self._listener.retried, trial, retry)
+
+    def ended(self, trial: Trial) -> None:
+        self._tell(self._listener.ended, trial)
+
+    def _tell(self, call: Callable[..., None], *event: Any) -> None:
+        self._told = [future for future in self._told if not future.done() or future.exception()]
+        self._told.append(self._thread.submit(call, *event))
+
+    def flush(self) -> None:
+        """Wait until all is told; an error of the listener comes out here."""
+        for future in self._told:
+            future.result()
+        self._told.clear()
