@@ -12,7 +12,6 @@ import typer
 import yaml
 
 from sweeps import run, serve
-from sweeps.space.config import OutputConfig
 from sweeps.space.keys import keys_text
 from sweeps.space.space import load_space
 
@@ -20,7 +19,6 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
 PROGRAMS = {"sweeps.run": run.app, "sweeps.serve": serve.app}
 FOREIGN = {"helm", "docker", "kubectl", "curl", "export"}
-STORED = "storage" in OutputConfig.model_fields
 
 
 def commands() -> list[list[str]]:
@@ -85,7 +83,6 @@ def test_a_program_takes_its_command_line(call: list[str]) -> None:
     assert parse(call[0], call[1:])
 
 
-@pytest.mark.xfail(not STORED, reason="output.storage is not there yet")
 @pytest.mark.parametrize(
     "arguments", [call[1:] for call in module_calls() if call[0] == "sweeps.run"], ids=" ".join
 )
@@ -95,7 +92,6 @@ def test_a_search_space_loads_with_its_overrides(arguments: list[str]) -> None:
     assert f"models:/{space.sweep.output.register_as}@champion" in PAGE
 
 
-@pytest.mark.xfail(not STORED, reason="output.storage is not there yet")
 def test_every_key_in_the_text_is_one() -> None:
     keys = {*re.findall(r"^  ([a-z]+\.[a-z_]+) = ", keys_text(None), re.MULTILINE)}
     sections = {key.split(".")[0] for key in keys}

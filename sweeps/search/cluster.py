@@ -59,9 +59,8 @@ REFUSALS = (
 
 @dataclass(frozen=True)
 class Session:
-    """A connection to Ray: the cluster's total resources, and whether it was there before."""
+    """A connection to Ray, and whether the cluster was there before."""
 
-    resources: Mapping[str, float]
     joined: bool
 
     def close(self) -> None:
@@ -122,8 +121,7 @@ def ray_session(address: str | None, log: Path) -> Session:
             )
     except (ConnectionError, ValueError, RuntimeError, RayError) as error:
         raise _refusal(address, error) from error
-    resources = dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
-    return Session(resources, joined=address is not None)
+    return Session(joined=address is not None)
 
 
 def _starting() -> _Start:
