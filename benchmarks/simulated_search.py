@@ -28,6 +28,7 @@ from typing import Any
 
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
+from ray.tune.utils import flatten_dict
 
 from benchmarks._result import finish, machine
 from sweeps.search.events import Trial, standing
@@ -156,7 +157,9 @@ class Session:
         f1 = score(trial, number, seed)
         metrics = {"val_f1": f1, "parameters": 1.0, "train_seconds": seconds}
         trial.epochs.append(Epoch(number, metrics | {"train_tokens": 1000.0 * seconds * number}))
-        return {"epoch": number, "val_f1": f1, METRICS: trial.epochs[-1].metrics}
+        told = {"epoch": number, "val_f1": f1, METRICS: trial.epochs[-1].metrics}
+        flat: dict[str, Any] = flatten_dict(told)  # as Tune shows it
+        return flat
 
 
 NOBODY: Any = None  # the schedulers do not look at Tune's controller

@@ -36,6 +36,8 @@ MEASURES: Mapping[str, _Measure] = {
     "seconds": _Measure("train_seconds", lambda before, seconds: before + seconds),
 }
 
+LAID_FLAT = f"{METRICS}/"  # how Tune shows a scheduler what a result keeps under METRICS
+
 
 class Asha(FIFOScheduler):
     """Asynchronous successive halving of the trials of `space`."""
@@ -64,7 +66,12 @@ class Asha(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         if "epoch" not in result or self._score not in result:  # a failure
             return str(TrialScheduler.CONTINUE)
-        name, metrics = trial.config[TRIAL], result.get(METRICS, {})
+        name = trial.config[TRIAL]
+        metrics = {
+            key.removeprefix(LAID_FLAT): value
+            for key, value in result.items()
+            if key.startswith(LAID_FLAT)
+        }
         goes_on = self._report(name, result["epoch"], result[self._score], metrics)
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.utils import flatten_dict
 
 from sweeps.errors import SweepError
 from sweeps.search.events import State, Trial
@@ -153,7 +154,9 @@ def test_an_epoch_that_took_no_time_does_not_hang() -> None:
 
 
 def result(epoch: int, f1: float, **metrics: float) -> dict[str, Any]:
-    return {"epoch": epoch, "val_f1": f1, METRICS: {"val_f1": f1, **metrics}}
+    told = {"epoch": epoch, "val_f1": f1, METRICS: {"val_f1": f1, **metrics}}
+    flat: dict[str, Any] = flatten_dict(told)  # as Tune shows it to its scheduler
+    return flat
 
 
 @pytest.mark.parametrize(
@@ -226,4 +229,4 @@ def made(number: int, chance: random.Random) -> Trial:
 
 
 def told(epoch: Epoch) -> dict[str, Any]:
-    return {"epoch": epoch.number, "val_f1": epoch.metrics["val_f1"], METRICS: epoch.metrics}
+    return result(epoch.number, epoch.metrics["val_f1"], **epoch.metrics)
