@@ -30,8 +30,8 @@ demo: install  ## sweep the quickstart space on the bundled corpus (minutes, on 
 	@echo 'These commands want the environment: . $(VENV)/bin/activate'
 
 test: install  ## run every test (under 20 minutes); `pytest -m "not slow"` is the inner loop
-	HF_HUB_OFFLINE=1 $(RUN) -m pytest -n 2 -m "not slow"
-	HF_HUB_OFFLINE=1 $(RUN) -m pytest -m slow
+	HF_HUB_OFFLINE=1 $(RUN) -m pytest -n 2 -m "not alone"
+	HF_HUB_OFFLINE=1 $(RUN) -m pytest -m alone
 
 check: install  ## lint, formatting, types
 	$(RUN) -m ruff check .

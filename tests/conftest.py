@@ -33,6 +33,13 @@ class NetworkBanned(OSError):
     """A test tried to leave the machine."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that needs the machine for itself is a slow one."""
+    for item in items:
+        if item.get_closest_marker("alone"):
+            item.add_marker("slow")
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether a host is this machine by name or by a loopback address."""
     try:

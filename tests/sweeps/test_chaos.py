@@ -74,7 +74,7 @@ def test_a_ledger_that_is_not_as_it_should_be_is_seen(
     assert found in told(tmp_path, *lines)
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_a_sweep_in_which_everything_is_killed_once_ends_as_an_undisturbed_one(
     tmp_path: Path,
 ) -> None:

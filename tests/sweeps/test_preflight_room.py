@@ -102,7 +102,7 @@ def test_only_gpus_that_the_process_may_see_are_counted(
     assert local_resources()["GPU"] == gpus
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.usefixtures("ray_cluster")
 def test_what_a_cluster_does_not_have_is_said_once_it_is_joined(tmp_path: Path) -> None:
     import ray

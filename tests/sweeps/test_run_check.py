@@ -171,6 +171,7 @@ def test_wrong_input_is_refused_by_a_run_as_by_a_check(world: Path) -> None:
     assert "starting Ray" not in done.err
 
 
+@pytest.mark.alone
 def test_a_bad_file_answers_in_a_second_and_a_half(world: Path) -> None:
     (world / "s.yaml").write_text(SPACE.replace("epochs: 2", "epochs: two"), encoding="utf-8")
     assert median(check(world).seconds for _ in range(3)) <= 1.5
@@ -181,6 +182,7 @@ def test_no_file_at_all_is_said_plainly(world: Path) -> None:
     assert_refused(done, world, "search_spaces/quickstart.yaml")
 
 
+@pytest.mark.alone
 def test_a_hub_id_that_cannot_be_asked_for_is_refused(world: Path, no_hub: dict[str, str]) -> None:
     arguments = ("s.yaml", "model.backbone=org/some-model", "--check")
     done = command(world, *arguments, env=no_hub, limit=60)
@@ -212,6 +214,7 @@ def test_what_the_hub_does_not_know_is_refused_in_spite_of_stand_ins(world: Path
     assert "OFFLINE" not in done.err
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("module", "arguments"),
     [
@@ -267,6 +270,7 @@ def test_help_names_every_option(world: Path) -> None:
     assert said == OPTIONS | {"--help"}
 
 
+@pytest.mark.alone
 def test_a_cluster_that_is_not_there_is_refused(world: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"

@@ -19,7 +19,7 @@ import pytest
 from tests.sweeps.hosts import Host, NotAllowed, hosts
 from tests.sweeps.run_made import Events, ended, environment, ledger, make_world, newest, start
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 ROOT = Path(__file__).resolve().parents[2]
 RAY = str(Path(sys.executable).with_name("ray"))

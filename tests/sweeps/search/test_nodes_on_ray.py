@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import RAY_ENVIRONMENT
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -113,7 +113,7 @@ def test_what_a_killed_child_said_before_counts() -> None:
     assert _read(b"") == []
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_task_that_is_killed_is_put_down_to_memory() -> None:
     import ray
@@ -127,7 +127,7 @@ def test_a_task_that_is_killed_is_put_down_to_memory() -> None:
     assert answer.key == "train.tokens_per_batch"
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_a_backbone_that_only_torch_finds_broken_is_refused_beside_one_that_is_measured(
     ready: Ready,
 ) -> None:
