@@ -196,7 +196,7 @@ def test_nothing_is_begun_any_more_once_it_was_stopped(store: Store) -> None:
 def test_keys_in_a_uri_are_not_shown(
     store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.uri = "http://ada:secret@store"  # type: ignore[misc]
+    store.uri = "http://ada:secret@store"
     store.down = OSError("API request to http://ada:secret@store/api/2.0 failed")
     background = InBackground(store)
     with caplog.at_level(logging.WARNING, logger="sweeps"):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,7 +127,7 @@ def test_without_locks_a_dead_holder_of_this_host_is_followed(tmp_path: Path) ->
     ids=["another machine of that name", "another container", "from before they were written"],
 )
 def test_without_locks_a_process_that_is_not_seen_from_here_is_believed(
-    tmp_path: Path, elsewhere: dict[str, str]
+    tmp_path: Path, elsewhere: dict[str, Any]
 ) -> None:
     written(tmp_path, replace(dead(), **elsewhere))
     with pytest.raises(LedgerError, match="if it runs no more, delete"), held(tmp_path):

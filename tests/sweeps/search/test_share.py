@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ray.exceptions import ObjectLostError, OutOfMemoryError, RayTaskError, WorkerCrashedError
@@ -14,17 +15,25 @@ from sweeps.search.share import failures_logged
 LOG = Path("runs/s/ray.log")
 
 
+def in_task(cause: Exception) -> Any:
+    """What a driver gets where `cause` was raised in a task."""
+    error: Any = RayTaskError
+    return error("finish", "the trace", cause)
+
+
+def out_of_memory() -> Any:
+    error: Any = OutOfMemoryError
+    return error("Task was killed.\nmore")
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (OutOfMemoryError("Task was killed.\nmore"), "OutOfMemoryError: Task was killed.; see "),
+        (out_of_memory(), "OutOfMemoryError: Task was killed.; see "),
         (WorkerCrashedError(), "WorkerCrashedError: The worker died unexpectedly"),
         (ObjectLostError("ab", None, ""), "ObjectLostError: "),
-        (RayTaskError("finish", "the trace", KeyError("x")), "KeyError: 'x'; see "),
-        (
-            RayTaskError("finish", "the trace", ValueError("no\nmore")).as_instanceof_cause(),
-            "ValueError: no; see ",
-        ),
+        (in_task(KeyError("x")), "KeyError: 'x'; see "),
+        (in_task(ValueError("no\nmore")).as_instanceof_cause(), "ValueError: no; see "),
     ],
     ids=lambda value: type(value).__name__,
 )
