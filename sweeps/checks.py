@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from sweeps.errors import without_keys
 from sweeps.search.storage import Folder, Storage, storage_at, write_json
 from sweeps.space.space import SearchSpace
 from tokcls.data.corpus import Corpus
@@ -94,8 +95,8 @@ def check_tracking(space: SearchSpace, uri: str) -> None:
         socket.create_connection(place, ANSWERS_WITHIN_S).close()
     except (OSError, ValueError) as error:
         message = (
-            f"MLflow at {uri} cannot be used: {error}; start it, or take MLFLOW_TRACKING_URI and "
-            "tracking.uri away to record in a file here"
+            f"MLflow at {without_keys(uri)} cannot be used: {error}; start it, or take "
+            "MLFLOW_TRACKING_URI and tracking.uri away to record in a file here"
         )
         raise ConfigError([space.places.problem(("tracking", "uri"), message)]) from error
 

@@ -11,6 +11,8 @@ TokclsError
 
 from __future__ import annotations
 
+import re
+
 from tokcls.errors import TokclsError
 
 
@@ -42,6 +44,15 @@ class NothingFinished(SweepError):
     """No trial of the sweep came to a score."""
 
 
+def without_keys(text: str) -> str:
+    """Leave the user and password out of every URI in a text that people read."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)
+
+
 def first_line(error: BaseException) -> str:
-    """Give what an error says first, 200 characters at most, or its name if it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    """Give what an error says first, 200 characters at most, or its name if it says nothing.
+
+    Keys in URIs are left out.
+    """
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return without_keys(first)[:200]

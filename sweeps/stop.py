@@ -80,6 +80,22 @@ def told_of_interrupt(tell: Callable[[], None]) -> Iterator[None]:
         near.close()
 
 
+@contextmanager
+def interrupted_at_once() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt here, whoever else would handle it (in the main thread).
+
+    Tune only takes note of the first one, which is no use while a callback of it waits.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def end_children(*, within: float) -> None:
     """Kill every process below this one, and those that become ours while we do."""
     until = time.monotonic() + within

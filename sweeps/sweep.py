@@ -14,7 +14,8 @@ from sweeps.console import Stages, Terminal
 from sweeps.disk import check_disk
 from sweeps.errors import NothingFinished, SweepError
 from sweeps.estimate import Estimate
-from sweeps.outcome.delivery import Record, deliver, delivered_from, make_tracker, recording
+from sweeps.outcome.choice import choose
+from sweeps.outcome.delivery import Left, Record, deliver, left_from, make_tracker, recording
 from sweeps.outcome.finish import Finished, finish
 from sweeps.outcome.leaderboard import Leaderboard
 from sweeps.outcome.report import Outcome
@@ -23,9 +24,8 @@ from sweeps.search.aside import Aside
 from sweeps.search.cluster import Session, cluster_address, ray_session
 from sweeps.search.events import Listener, Trial
 from sweeps.search.ledger import NAME as LEDGER
-from sweeps.search.ledger import History, Ledger
+from sweeps.search.ledger import Ledger
 from sweeps.search.opened import Opened, opened
-from sweeps.search.overview import Overview
 from sweeps.search.probing import Probes
 from sweeps.search.progress import Progress
 from sweeps.search.reach import check_reach
@@ -36,7 +36,6 @@ from sweeps.search.share import result_of, share
 from sweeps.search.shipping import ship
 from sweeps.search.slot import Materials, assignment_of
 from sweeps.search.tidy import Tidy
-from sweeps.search.trial_folder import has_weights
 from sweeps.search.tuner import search
 from sweeps.space.sizes import bytes_of
 from sweeps.space.space import SearchSpace
@@ -83,9 +82,9 @@ def run_sweep(
         terminal.divert(log)
         stages.say(f"the log of Ray goes to {log}")
         try:
-            bundle = delivered_from(run.history, ready.space.to_yaml())
-            if run.history is not None and bundle is not None:
-                return _deliver_only(ready, run.history, bundle, stages)
+            left = left_from(run.history, ready.space)
+            if left is not None:
+                return _deliver_only(ready, run, left, stages)
             return _on_ray(ready, run, stages, address)
         except (KeyboardInterrupt, ConfigError) as stop:
             if not (folder / LEDGER).is_file():
@@ -160,23 +159,21 @@ def _run(ready: Ready, run: Opened, session: Session, stages: Stages) -> Outcome
         stages.notes(past.notes())
     if estimate is not None:
         tracker.describe(estimate.params())
-    with recording(ready, ledger, tracker, past.kept, stages) as record:
+    with recording(ready, ledger, tracker, past, stages, followed=run.followed) as record:
         materials = Materials(space, place.folder, plan, ready.backbones, data, place.storage)
         running = _Running(record, materials, shared.words, run.copies)
         trials = _search(running, past.kept, estimate, taken=len(started))
         return _conclude(running, trials)
 
 
-def _deliver_only(ready: Ready, history: History, bundle: Finished, stages: Stages) -> Outcome:
+def _deliver_only(ready: Ready, run: Opened, left: Left, stages: Stages) -> Outcome:
     """Register, and write to MLflow, what an earlier session of a sweep could not."""
-    past = recall(ready.space, history.trials).kept
-    board = Leaderboard(past, metric=ready.space.sweep.search.metric)
-    best = history.after["bundled"]["winner"]
-    winner = next(trial for trial in past if trial.trial_id == best)
-    tracker = make_tracker(ready, history.folder, history)
-    with recording(ready, Ledger(history.folder), tracker, past, stages) as record:
+    history, ledger = left.history, Ledger(run.place.folder)
+    board = Leaderboard(left.past.kept, metric=ready.space.sweep.search.metric)
+    tracker = make_tracker(ready, run.place.folder, history)
+    with recording(ready, ledger, tracker, left.past, stages, followed=run.followed) as record:
         try:
-            return deliver(record, board, winner, bundle, history.after)
+            return deliver(record, board, left.winner, left.bundle, history.after)
         except TokclsError as error:
             raise Unconcluded(board, error) from error
 
@@ -197,16 +194,14 @@ def _search(
     progress = Progress(
         stages.console, total=total, slots=plan.slots, metric=metric, remaining=remaining
     )
-    overview = Overview(running.record.tracking.survey, total=total, metric=metric)
     tidy = _tidy(running)
     progress.recall(past)
-    overview.recall(past)
     tidy.recall(past)
     record, aside = running.record, Aside(tidy)
-    quick: list[Listener] = [record.ledger, *running.copies, record.tracking, overview, progress]
+    shown: list[Listener] = [record.tracking, record.overview, progress]
     try:
         with progress:
-            listeners = [*quick, aside]
+            listeners = [record.ledger, *running.copies, *shown, aside]
             trials = search(running.materials, listeners, past, taken=taken, say=progress.note)
     finally:
         aside.flush()
@@ -227,26 +222,14 @@ def _tidy(running: _Running) -> Tidy:
 
 def _conclude(running: _Running, trials: Sequence[Trial]) -> Outcome:
     """Choose the best trial, bundle it, register it."""
-    metric = running.space.sweep.search.metric
-    board = Leaderboard(trials, metric=metric)
-    storage = running.materials.storage
+    board = Leaderboard(trials, metric=running.space.sweep.search.metric)
     try:
-        whole = [trial for trial in trials if has_weights(storage, trial.trial_id)]
-    except OSError as error:
-        raise Unconcluded(board, error) from error
-    winner = Leaderboard(whole, metric=metric).winner
-    if board.winner is not None and winner is not board.winner:
-        # The file was changed, and what was best before is not in the space any more; or no room.
-        name = board.winner.trial_id
-        gone = "its weights were removed (output.keep_top), or could not be saved"
-        running.stages.notes([f"{name} is best, but {gone}"])
-    if winner is None:
-        reasons = "\n".join(f"{trial.trial_id}: {trial.reason}" for trial in board.trials)
-        log = running.folder / "ray.log"
-        raise NothingFinished(f"no trial came to a score; see {log}\n{reasons}")
-    try:
-        bundle = _bundle(running, winner)
-        return deliver(running.record, board, winner, bundle, {})
+        choice = choose(board, running.materials.storage, running.folder / "ray.log")
+        running.stages.notes(choice.notes)
+        bundle = _bundle(running, choice.winner)
+        return deliver(running.record, board, choice.winner, bundle, {})
+    except NothingFinished:
+        raise
     except (TokclsError, OSError) as error:  # a disk that is full, a storage that does not answer
         raise Unconcluded(board, error) from error
 
@@ -266,6 +249,7 @@ def _bundle(running: _Running, winner: Trial) -> Finished:
             assignment.data,
             running.words,
             cpus=running.materials.plan.cpus,
+            log=running.folder / "ray.log",
         )
     configuration = running.space.to_yaml(winner.values)
     (running.folder / "winner.yaml").write_text(configuration, encoding="utf-8")

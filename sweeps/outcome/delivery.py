@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 from sweeps.console import Stages
 from sweeps.described import params_of, tags_of
-from sweeps.errors import RegistryError
+from sweeps.errors import RegistryError, without_keys
 from sweeps.outcome.finish import Finished
 from sweeps.outcome.leaderboard import Leaderboard
 from sweeps.outcome.registry import Registered, register
@@ -25,8 +25,11 @@ from sweeps.preflight import Ready
 from sweeps.search.background import InBackground
 from sweeps.search.events import Trial
 from sweeps.search.ledger import History, Ledger
+from sweeps.search.overview import Overview
+from sweeps.search.resume import Recalled, recall
 from sweeps.search.shown import End, SweepRun
 from sweeps.search.tracking import Tracker, tracking_uri
+from sweeps.space.space import SearchSpace
 from tokcls.labels.types import TypeMap
 
 MOVES_WITHIN_S = 20.0  # a store that did nothing for so long is left to --resume
@@ -43,6 +46,7 @@ class Record:
     ledger: Ledger
     tracker: Tracker
     tracking: InBackground
+    overview: Overview
     stages: Stages
 
 
@@ -65,26 +69,56 @@ def make_tracker(ready: Ready, folder: Path, history: History | None) -> Tracker
 
 @contextmanager
 def recording(
-    ready: Ready, ledger: Ledger, tracker: Tracker, past: Iterable[Trial], stages: Stages
+    ready: Ready,
+    ledger: Ledger,
+    tracker: Tracker,
+    past: Recalled,
+    stages: Stages,
+    *,
+    followed: Callable[[], bool],
 ) -> Iterator[Record]:
-    """Have MLflow written from now on; no run may look as if it still went on after an error."""
-    tracking = InBackground(tracker, past)
+    """Have MLflow written from now on; no run may look as if it still went on after an error.
+
+    The runs of a driver that was `followed` do go on: its follower writes them.
+    """
+    tracking = InBackground(tracker, past.kept)
+    metric = ready.space.sweep.search.metric
+    overview = Overview(tracking.survey, total=ready.space.trials, metric=metric)
+    overview.recall(past.kept, past.left_out)
     try:
-        yield Record(ready, ledger.path.parent, ledger, tracker, tracking, stages)
+        yield Record(ready, ledger.path.parent, ledger, tracker, tracking, overview, stages)
     except BaseException:  # Ctrl-C as well
-        tracking.finish(End(time.time()), within=INTERRUPTED_WITHIN_S)
+        if followed():
+            tracking.stop()
+        else:
+            tracking.finish(End(time.time()), within=INTERRUPTED_WITHIN_S)
         raise
 
 
-def delivered_from(history: History | None, space: str) -> Finished | None:
-    """Give the bundle of an earlier session that is only to be registered or written to MLflow.
+@dataclass(frozen=True)
+class Left:
+    """What an earlier session came to: a winner's bundle that is only to be told to MLflow."""
+
+    history: History
+    past: Recalled
+    winner: Trial
+    bundle: Finished
+
+
+def left_from(history: History | None, space: SearchSpace) -> Left | None:
+    """Give what an earlier session left to be registered or written; None: there is more to do.
 
     `space` is the file as it is now; if it has changed, trials may have to be run.
     """
-    bundled = history.after.get("bundled") if history and history.space == space else None
-    if bundled is None or not Path(bundled["bundle"]).is_dir():
+    if history is None or history.space != space.to_yaml() or "bundled" not in history.after:
         return None
-    return Finished(Path(bundled["bundle"]), bundled["metrics"])
+    bundled = history.after["bundled"]
+    past = recall(space, history.trials)
+    winner = next((each for each in past.kept if each.trial_id == bundled["winner"]), None)
+    folder = Path(bundled["bundle"])
+    if winner is None or not folder.is_dir():
+        return None
+    return Left(history, past, winner, Finished(folder, bundled["metrics"]))
 
 
 def deliver(
@@ -131,7 +165,7 @@ def _register(record: Record, winner: Trial, bundle: Finished) -> Registered | N
         return None
     with record.stages("registering in MLflow"):
         if record.tracking.settle(within=MOVES_WITHIN_S, patient=True):
-            raise RegistryError(f"MLflow at {record.tracker.uri} does not answer")
+            raise RegistryError(f"MLflow at {without_keys(record.tracker.uri)} does not answer")
         registered = register(
             bundle.folder,
             name=name,
@@ -154,6 +188,6 @@ def _lacking(uri: str, missing: list[str]) -> str:
     named = ", ".join(missing[:MOST_NAMED])
     more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
     return (
-        f"MLflow at {uri} does not answer, and lacks {named}{more}; the ledger has it all: "
-        "the same command with --resume writes it there"
+        f"MLflow at {without_keys(uri)} does not answer, and lacks {named}{more}; the ledger has "
+        "it all: the same command with --resume writes it there"
     )

@@ -18,14 +18,14 @@ class Leaderboard:
     """Trials by the best epoch's metric; ties go to fewer parameters, then to the earlier trial."""
 
     def __init__(self, trials: Sequence[Trial], *, metric: str) -> None:
-        self._metric = metric
+        self.metric = metric
         self.trials = sorted(trials, key=lambda trial: standing(trial, metric))
 
     @property
     def winner(self) -> Trial | None:
         """The best trial that came to a score."""
         first = self.trials[0] if self.trials else None
-        return None if first is None or standing(first, self._metric).unranked else first
+        return None if first is None or standing(first, self.metric).unranked else first
 
     def table(self) -> Table:
         """Lay the trials out for a terminal or a log."""
@@ -42,7 +42,7 @@ class Leaderboard:
         return table
 
     def _row(self, trial: Trial) -> list[str]:
-        best = trial.best(self._metric)
+        best = trial.best(self.metric)
         scores = [f"{best.metrics[key]:.3f}" if best else "-" for key in COLUMNS.values()]
         epoch = f"{best.number} of {trial.epochs[-1].number}" if best else "-"
         what = shown_values(trial.values)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import tokcls
-from sweeps.errors import RegistryError
-from sweeps.search.tracking import patience
+from sweeps.errors import RegistryError, without_keys
+from sweeps.search.patience import patience
 from tokcls.data.corpus import Sentence
 from tokcls.errors import TokclsError
 from tokcls.inference.predictor import Predictor
@@ -80,7 +80,8 @@ def register(
             if beaten:
                 client.set_registered_model_alias(name, CHAMPION, number)
         except (MlflowException, OSError) as error:
-            raise RegistryError(f"{name} cannot be registered in {uri}: {error}") from error
+            said = without_keys(f"{name} cannot be registered in {uri}: {error}")
+            raise RegistryError(said) from error
     return Registered(name, number, beaten, why)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sweeps.errors import without_keys
 from sweeps.outcome.finish import Finished
 from sweeps.outcome.leaderboard import COLUMNS, Leaderboard
 from sweeps.outcome.registry import Registered
@@ -67,13 +68,14 @@ def next_steps(outcome: Outcome) -> list[tuple[str, str]]:
     serve = str(outcome.bundle.folder)
     if outcome.registered is not None and outcome.registered.champion:
         serve = f"models:/{outcome.registered.name}@champion"
+    tracking = without_keys(outcome.tracking)
     own = outcome.tracking == (os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
-    where = "" if own else f"MLFLOW_TRACKING_URI={shlex.quote(outcome.tracking)} "
+    where = "" if own else f"MLFLOW_TRACKING_URI={shlex.quote(tracking)} "
     header = "-H 'Content-Type: application/json'"
     return [
         (
             "compare the trials in MLflow",
-            _look(outcome.tracking),
+            _look(tracking),
         ),
         ("serve the model", f"{where}python -m sweeps.serve {shlex.quote(serve)}"),
         ("ask it", f"curl -s http://127.0.0.1:8000/predict {header} -d '{EXAMPLE}'"),

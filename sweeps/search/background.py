@@ -13,10 +13,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from sweeps.errors import RefusedError, first_line
+from sweeps.errors import RefusedError, first_line, without_keys
 from sweeps.search.events import Retry, Trial
 from sweeps.search.mailbox import Epoch
-from sweeps.search.shown import End, Point
+from sweeps.search.shown import End, Figures
 
 SWEEP, FIGURES, END = "the sweep's own run", "the sweep's figures", "the sweep's end"
 SHORTEST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
@@ -34,7 +34,7 @@ class Writer(Protocol):
 
     def write(self, trial: Trial) -> None: ...
 
-    def survey(self, figures: Sequence[Point]) -> None: ...
+    def survey(self, steps: Sequence[Figures]) -> None: ...
 
     def close(self, end: End) -> None: ...
 
@@ -44,11 +44,10 @@ class InBackground:
 
     def __init__(self, writer: Writer, past: Iterable[Trial] = ()) -> None:
         """Begin with the sweep's own run and the trials of an earlier session."""
-        self._writer = writer
+        self._writer, self._uri = writer, without_keys(writer.uri)
         self._changed = threading.Condition()
         self._jobs: dict[str, Callable[[], None]] = {SWEEP: writer.open}
         self._refused: set[str] = set()
-        self._figures: list[Point] = []
         self._hurried = self._closed = self._failed = False
         for trial in past:
             self._tell(trial)
@@ -67,16 +66,9 @@ class InBackground:
     def ended(self, trial: Trial) -> None:
         self._tell(trial)
 
-    def survey(self, figures: Sequence[Point]) -> None:
-        """Have figures of the whole sweep written."""
-        with self._changed:
-            self._figures += figures
-        self._add(FIGURES, partial(self._survey))
-
-    def _survey(self) -> None:
-        figures = [*self._figures]
-        self._writer.survey(figures)
-        del self._figures[: len(figures)]
+    def survey(self, steps: Sequence[Figures]) -> None:
+        """Have the sweep's figures written, as far as they are not; the sequence may grow on."""
+        self._add(FIGURES, partial(self._writer.survey, steps))
 
     def _tell(self, trial: Trial) -> None:
         state = replace(trial, epochs=[*trial.epochs], retries=[*trial.retries])
@@ -108,10 +100,14 @@ class InBackground:
         """Write the end behind all the rest, and stop; waits and returns as `settle` does."""
         self._add(END, partial(self._writer.close, end))
         missing = self.settle(within=within, patient=patient)
+        self.stop()
+        return missing
+
+    def stop(self) -> None:
+        """Begin no other write."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        return missing
 
     def _work(self) -> None:
         wait = SHORTEST_WAIT_S
@@ -136,10 +132,10 @@ class InBackground:
             self._refused.add(name)
             logger.warning(
                 "MLflow at %s does not take %s (%s); its run stays as it is, the ledger has it all",
-                *(self._writer.uri, name, error),
+                *(self._uri, name, error),
             )
         if self._failed:
-            logger.warning("MLflow at %s answers again; what it lacks is written", self._writer.uri)
+            logger.warning("MLflow at %s answers again; what it lacks is written", self._uri)
         self._failed = False
         with self._changed:
             if self._jobs[name] is job or name in self._refused:
@@ -151,7 +147,7 @@ class InBackground:
             logger.warning(
                 "MLflow at %s cannot be written (%s); the sweep goes on, the ledger has it all, "
                 "and it is written as soon as MLflow answers",
-                *(self._writer.uri, first_line(error)),
+                *(self._uri, first_line(error)),
             )
         self._failed = True
 

@@ -9,10 +9,8 @@ differ. A driver that finds another's name there has been taken for dead, and en
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -37,11 +35,13 @@ class Beat:
     since: str
     token: str
     count: int = 0
+    boot: str = ""
+    pids: str = ""
 
     @property
     def holder(self) -> Holder:
         """The driver, as the lock of a folder knows it."""
-        return Holder(self.pid, self.host, self.since)
+        return Holder(self.pid, self.host, self.since, self.boot, self.pids)
 
 
 class Heartbeat:
@@ -57,8 +57,7 @@ class Heartbeat:
     ) -> None:
         self.storage, self.lost = storage, ""
         self._end, self._every, self._stale = end, every, stale
-        now = time.strftime("%Y-%m-%d %H:%M:%S")
-        self._beat = Beat(os.getpid(), socket.gethostname(), now, secrets.token_hex(8))
+        self._beat = Beat(**asdict(Holder.this()), token=secrets.token_hex(8))
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 

@@ -27,6 +27,7 @@ from typing import Any
 from sweeps.errors import LedgerError
 from sweeps.search.events import Retry, State, Trial
 from sweeps.search.mailbox import Epoch
+from sweeps.stop import interrupted_at_once
 
 VERSION = 3
 READABLE = (1, 2, 3)  # version 1 knew no sessions, version 2 only one attempt to write to MLflow
@@ -93,16 +94,20 @@ class Ledger:
     def write(self, event: str, *, at: float | None = None, **fields: Any) -> float:
         """Append one event, now or `at` (seconds since 1970), which is returned; then on disk.
 
-        A full disk is waited for: an event that is not written may be a trial that is lost.
+        A full disk is waited for: an event that is not written may be a trial that is lost. While
+        it waits, KeyboardInterrupt is raised at the first Ctrl-C.
         """
         moment = round(time.time() if at is None else at, 3)
         line = json.dumps({"event": event, **fields, "time": moment})
         said = False
         while (error := self._append(f"{line}\n".encode())) is not None:
             if not said:
-                logger.warning("%s cannot be written, the sweep waits: %s", self.path, error)
+                logger.warning(
+                    "%s cannot be written, the sweep waits (Ctrl-C ends it): %s", self.path, error
+                )
             said = True
-            time.sleep(AGAIN_S)
+            with interrupted_at_once():
+                time.sleep(AGAIN_S)
         return moment
 
     def _append(self, line: bytes) -> OSError | None:

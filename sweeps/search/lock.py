@@ -14,7 +14,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
@@ -22,20 +22,40 @@ from typing import TextIO
 from sweeps.errors import LedgerError
 
 NAME = ".driver"
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+PIDS = "/proc/self/ns/pid"
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A driver, as it is written into the lock's file."""
+    """A driver, as it is written into the lock's file.
+
+    `boot` and `pids` tell machines, and containers of one machine, from others of the same name:
+    the kernel's boot id and the namespace that `pid` is of; empty: not known.
+    """
 
     pid: int
     host: str
     since: str
+    boot: str = ""
+    pids: str = ""
+
+    @classmethod
+    def this(cls) -> Holder:
+        """This process, from now on."""
+        boot = pids = ""
+        with suppress(OSError):  # no Linux, or a /proc that is not to be read
+            boot = BOOT_ID.read_text(encoding="ascii").strip()
+            pids = os.readlink(PIDS)
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        return cls(os.getpid(), socket.gethostname(), now, boot, pids)
 
     @property
     def gone(self) -> bool:
-        """Whether it surely runs no more; of another machine nothing is known."""
-        if self.host != socket.gethostname():
+        """Whether it surely runs no more; of what is not seen from here nothing is known."""
+        here = Holder.this()
+        places = [(each.host, each.boot, each.pids) for each in (self, here)]
+        if places[0] != places[1] or not all(places[0]):
             return False
         try:
             os.kill(self.pid, 0)
@@ -71,8 +91,7 @@ def _take(file: TextIO, folder: Path) -> None:
         if holder is not None and not holder.gone:
             remedy = f"if it runs no more, delete {folder / NAME}"
             raise LedgerError(f"{_in_use(folder, holder)}; {remedy}") from error
-    now = time.strftime("%Y-%m-%d %H:%M:%S")
-    _write(file, json.dumps(asdict(Holder(os.getpid(), socket.gethostname(), now))) + "\n")
+    _write(file, json.dumps(asdict(Holder.this())) + "\n")
 
 
 def _in_use(folder: Path, holder: Holder | None) -> str:

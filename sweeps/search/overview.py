@@ -4,63 +4,93 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from sweeps.search.events import Retry, State, Trial
 from sweeps.search.mailbox import Epoch
-from sweeps.search.shown import Point, points
+from sweeps.search.shown import Figures
+
+
+@dataclass(frozen=True)
+class _Event:
+    """A trial that starts; with an epoch, or as it ended: a step."""
+
+    at: float
+    trial: Trial
+    epoch: Epoch | None = None
+    end: bool = False
 
 
 class Overview:
-    """A listener that gives `log` the sweep's figures after each epoch and each end of a trial.
+    """A listener that has `log` show the sweep's figures after each epoch and each end of a trial.
 
-    A figure's step is the number of epochs and ends of trials so far, so no step comes twice, also
-    when a sweep is resumed.
+    A figure's step is the number of epochs and ends of trials so far. All follow from the ledger,
+    so they are the same in every session, and `log` is given all of them each time.
     """
 
-    def __init__(self, log: Callable[[Sequence[Point]], None], *, total: int, metric: str) -> None:
+    def __init__(
+        self, log: Callable[[Sequence[Figures]], None], *, total: int, metric: str
+    ) -> None:
         self._log = log
         self._total, self._metric = total, metric
         self._begun: set[str] = set()
         self._ended: Counter[State] = Counter()
-        self._epochs = 0
         self._best: float | None = None
+        self._steps: list[Figures] = []
 
-    def recall(self, past: Iterable[Trial]) -> None:
-        """Count what earlier sessions did."""
-        for trial in past:
-            self._begun.add(trial.trial_id)
-            for epoch in trial.epochs:
-                self._count(epoch)
-            if trial.over:
-                self._ended[trial.state] += 1
+    def recall(self, kept: Sequence[Trial], left_out: Sequence[Trial] = ()) -> None:
+        """Go through what earlier sessions did; trials `left_out` have steps, but do not count."""
+        dropped = {trial.trial_id for trial in left_out}
+        events = (event for trial in (*kept, *left_out) for event in _events(trial))
+        for event in sorted(events, key=lambda event: event.at):
+            if event.trial.trial_id not in dropped:
+                self._count(event)
+            if event.epoch is not None or event.end:
+                self._step(event.at)
+        if self._steps:
+            self._log(self._steps)
 
     def started(self, trial: Trial) -> None:
-        self._begun.add(trial.trial_id)
+        self._count(_Event(trial.started_at, trial))
 
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
-        self._count(epoch)
-        self._tell(epoch.at)
+        self._tell(_Event(epoch.at, trial, epoch))
 
     def retried(self, trial: Trial, retry: Retry) -> None:
         """A trial that goes on is counted already."""
 
     def ended(self, trial: Trial) -> None:
-        self._ended[trial.state] += 1
-        self._tell(trial.ended_at or time.time())
+        self._tell(_Event(trial.ended_at or time.time(), trial, end=True))
 
-    def _count(self, epoch: Epoch) -> None:
-        self._epochs += 1
-        score = epoch.metrics[self._metric]
-        self._best = score if self._best is None else max(self._best, score)
+    def _tell(self, event: _Event) -> None:
+        self._count(event)
+        self._step(event.at)
+        self._log(self._steps)
 
-    def _tell(self, at: float) -> None:
+    def _count(self, event: _Event) -> None:
+        self._begun.add(event.trial.trial_id)
+        if event.epoch is not None:
+            score = event.epoch.metrics[self._metric]
+            self._best = score if self._best is None else max(self._best, score)
+        if event.end:
+            self._ended[event.trial.state] += 1
+
+    def _step(self, at: float) -> None:
         over = self._ended.total()
-        figures = {
+        counts = {
             "trials_over": float(over),
             "trials_running": float(len(self._begun) - over),
             "trials_waiting": float(max(0, self._total - len(self._begun))),
             "trials_failed": float(self._ended[State.FAILED]),
         }
         best = {} if self._best is None else {f"best_{self._metric}": self._best}
-        self._log(points(figures | best, at, self._epochs + over))
+        self._steps.append(Figures(len(self._steps) + 1, at, counts | best))
+
+
+def _events(trial: Trial) -> Iterator[_Event]:
+    yield _Event(trial.started_at, trial)
+    for epoch in trial.epochs:
+        yield _Event(epoch.at, trial, epoch)
+    if trial.over:
+        yield _Event(trial.ended_at or trial.started_at, trial, end=True)

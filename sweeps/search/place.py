@@ -14,7 +14,7 @@ from typing import Any
 
 from sweeps.errors import LedgerError
 from sweeps.search.ledger import NAME
-from sweeps.search.storage import Storage, storage_at
+from sweeps.search.storage import Folder, Storage, storage_at
 from sweeps.space.space import SearchSpace
 
 
@@ -34,6 +34,10 @@ class Place:
     def where(self) -> str | None:
         """The storage as a ledger's first line has it; None: the run's own folder."""
         return str(self.stored) if self.stored else None
+
+    def is_own(self, storage: Storage) -> bool:
+        """Whether a storage is the driver's own folder, by whatever name; both must be there."""
+        return isinstance(storage, Folder) and self.folder.samefile(storage.root)
 
 
 def new_run(space: SearchSpace) -> Place:
@@ -72,7 +76,8 @@ def _places(space: SearchSpace, run: str) -> Place:
 def bring_ledger(place: Place) -> list[str]:
     """Fetch the ledger's copy if it knows more than the ledger here; returns what was done.
 
-    Raises LedgerError if the run's files are not where `output.storage` is now.
+    Of two that parted, the one that is not believed is kept beside it. Raises LedgerError if the
+    run's files are not where `output.storage` is now.
     """
     here = place.folder / NAME
     ours = here.read_bytes() if here.is_file() else b""
@@ -87,30 +92,38 @@ def bring_ledger(place: Place) -> list[str]:
             f"output.storage now asks for {now or 'this folder'}; put it back, or run without "
             "--resume"
         )
-    if not _knows_more(copy, ours):
+    known, told = _whole(ours), _whole(copy)
+    if known.startswith(told):
         return [f"the copy in {place.stored} is older than {here}"] if copy != ours and copy else []
+    parted = not told.startswith(known)
+    if parted and _knowledge(told) <= _knowledge(known):
+        return [f"the copy in {place.stored} parted from {here}, and {_set_aside(place, copy)}"]
     notes = [f"going on from the ledger's copy in {place.stored}"]
-    if ours and not copy.startswith(ours):
-        kept = here.with_name(f"{NAME}.{time.strftime('%Y-%m-%dT%H-%M-%S')}")
-        here.rename(kept)
-        notes += [f"the ledger here is older, and kept as {kept.name}"]
+    if parted:
+        notes += [f"the ledger here parted from it, and {_set_aside(place, ours)}"]
     storage_at(place.folder).write(NAME, lambda path: path.write_bytes(copy))
     return notes
 
 
-def _knows_more(copy: bytes, ours: bytes) -> bool:
-    """Compare two records of a run: one that begins with the other, or else by their last event."""
-    if ours.startswith(copy):
-        return False
-    return copy.startswith(ours) or _last_time(copy) > _last_time(ours)
+def _set_aside(place: Place, ledger: bytes) -> str:
+    name = f"{NAME}.{time.strftime('%Y-%m-%dT%H-%M-%S')}"
+    storage_at(place.folder).write(name, lambda path: path.write_bytes(ledger))
+    return f"is older: kept as {name}"
 
 
-def _last_time(ledger: bytes) -> float:
-    whole = ledger[: ledger.rfind(b"\n") + 1].splitlines()
+def _whole(ledger: bytes) -> bytes:
+    """Leave out what a kill left of a last line."""
+    return ledger[: ledger.rfind(b"\n") + 1]
+
+
+def _knowledge(ledger: bytes) -> tuple[int, float]:
+    """Rank a record: sessions first, since the clocks of two machines may differ, then its end."""
     try:
-        return float(json.loads(whole[-1])["time"])
+        events = [json.loads(line) for line in ledger.splitlines()]
+        sessions = sum(event["event"] == "session" for event in events)
+        return sessions, float(events[-1]["time"])
     except (IndexError, ValueError, KeyError, TypeError):
-        return 0.0  # what is wrong with it is told when it is read
+        return 0, 0.0  # what is wrong with it is told when it is read
 
 
 def _first_line(ledger: bytes) -> dict[str, Any]:

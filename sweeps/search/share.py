@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweeps.errors import SweepError, first_line
 from sweeps.preflight import Ready
 from sweeps.search.shipping import here
 from tokcls.config import DataConfig
@@ -62,10 +65,12 @@ def prepare_for(corpus: Corpus, backbone: Backbone, data: DataConfig) -> Prepare
     return prepare(corpus, tokenizing, stride=data.stride, context=data.context)
 
 
-def result_of(function: Callable[..., Any], *args: Any, cpus: float) -> Any:
+def result_of(function: Callable[..., Any], *args: Any, cpus: float, log: Path) -> Any:
     """Run a function as one Ray task with a share of CPUs and wait for it.
 
     It runs on this node, where what it writes is wanted, with as many of the CPUs as there are.
+    What it raises of ours comes out as itself. Of anything else that ends it (an error, a process
+    or an object that is lost, memory) `log`, Ray's, has the whole story, and SweepError its gist.
     """
     here = ray.get_runtime_context().get_node_id()
     (node,) = (node for node in ray.nodes() if node["NodeID"] == here)  # type: ignore[no-untyped-call]
@@ -78,7 +83,19 @@ def result_of(function: Callable[..., Any], *args: Any, cpus: float) -> Any:
         "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False),
         "max_retries": 0,
     }
-    return get(ray.remote(**options)(task).remote(*args))
+    with failures_logged(log):
+        return get(ray.remote(**options)(task).remote(*args))
+
+
+@contextmanager
+def failures_logged(log: Path) -> Iterator[None]:
+    """Turn what ends a task, an error in it or what Ray found, into a line; all of it is logged."""
+    try:
+        yield
+    except RayError as error:
+        logging.getLogger("ray").error("%s", error)
+        cause: BaseException = error.cause if isinstance(error, RayTaskError) else error
+        raise SweepError(f"{type(cause).__name__}: {first_line(cause)}; see {log}") from error
 
 
 def get(reference: ray.ObjectRef[Any]) -> Any:

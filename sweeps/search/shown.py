@@ -7,7 +7,7 @@ same when it is written again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ STATUS = {
 }
 HEADLINE = ("val_f1", "val_precision", "val_recall", "val_accuracy", "val_loss")
 SEEN_BY = "val_f1"  # the last of an epoch: where it was written, the whole epoch was
+FIGURES_SEEN_BY = "trials_over"  # the same for the sweep's own figures
 WHOLE = ("types", "score_types")  # maps whose keys come from the corpus: one parameter each
 LONGEST_VALUE = 6000
 
@@ -59,9 +60,18 @@ class Point:
     step: int
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How a sweep stood after so many steps (counted from 1), at a time in seconds since 1970."""
+
+    step: int
+    at: float
+    values: Mapping[str, float]
+
+
 def points(metrics: Mapping[str, float], at: float, step: int) -> list[Point]:
-    """Write measured values as points, the one that an epoch is known by last."""
-    names = sorted(metrics, key=lambda name: name == SEEN_BY)
+    """Write measured values as points, the one that an epoch or a step is known by last."""
+    names = sorted(metrics, key=lambda name: name in (SEEN_BY, FIGURES_SEEN_BY))
     return [Point(name, metrics[name], milliseconds(at), step) for name in names]
 
 
@@ -75,6 +85,13 @@ def points_of(trial: Trial, but: set[int]) -> Iterator[Point]:
         kept = {f"best_{name}": best.metrics[name] for name in HEADLINE}
         kept["best_epoch"] = float(best.number)
         yield from points(kept, trial.ended_at or best.at, 0)
+
+
+def points_of_sweep(steps: Iterable[Figures], but: set[int]) -> Iterator[Point]:
+    """Give the points of a sweep's own figures, those of steps in `but` left out."""
+    for each in steps:
+        if each.step not in but:
+            yield from points(each.values, each.at, each.step)
 
 
 def tags_of(trial: Trial) -> dict[str, str]:

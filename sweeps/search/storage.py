@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -132,7 +133,8 @@ class Folder(Storage):
     def write(self, name: str, fill: Callable[[Path], object]) -> None:
         path = Path(self.root, name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}{PART}")
+        # A name of its own: a worker that was given up may still write beside its successor.
+        beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
         try:
             fill(beside)
             with beside.open("rb+") as file:

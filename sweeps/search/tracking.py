@@ -15,12 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sweeps.errors import RefusedError, RegistryError, first_line
+from sweeps.errors import RefusedError, RegistryError, first_line, without_keys
 from sweeps.search.events import Trial
+from sweeps.search.patience import patience
 from sweeps.search.shown import (
+    FIGURES_SEEN_BY,
     SEEN_BY,
     STATUS,
     End,
+    Figures,
     Point,
     SweepRun,
     cut,
@@ -28,6 +31,7 @@ from sweeps.search.shown import (
     milliseconds,
     points,
     points_of,
+    points_of_sweep,
     tags_of,
 )
 
@@ -36,6 +40,7 @@ PARENT_TAG = "mlflow.parentRunId"
 SWEEP_TAG = "sweep_id"  # by which a sweep's run is found whose id was never heard
 TRIAL_TAG = "trial"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI's view of runs
+FIGURES = "figures"  # beside trials' names, what a write may be about
 SHARED_TAGS = ("offline",)  # that a trial's run has from its sweep's
 MOST_POINTS = 800  # MLflow takes 1,000 values a call, parameters and tags among them
 PAGE = 1000
@@ -47,21 +52,6 @@ PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIE
 def tracking_uri(configured: str | None) -> str:
     """Where MLflow records: the environment wins, then the file, then a sqlite file here."""
     return os.environ.get("MLFLOW_TRACKING_URI") or configured or DEFAULT_URI
-
-
-@contextmanager
-def patience(settings: Mapping[str, str]) -> Iterator[None]:
-    """Let MLflow's client wait as `settings` say, which it reads off the environment at each call.
-
-    What the user has set counts more; the environment is put back, as processes inherit it.
-    """
-    added = [name for name in settings if name not in os.environ]
-    os.environ.update({name: settings[name] for name in added})
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
 
 
 @dataclass
@@ -99,7 +89,8 @@ class Tracker:
         self._experiment_id = ""
         self._own: _Run | None = None
         self._runs: dict[str, _Run] = {}
-        self._in_doubt: set[str] = {""} if sweep.resumed else set()
+        self._in_doubt: set[str] = {"", FIGURES} if sweep.resumed else set()
+        self._surveyed = 0
 
     @property
     def sweep_id(self) -> str:
@@ -113,7 +104,9 @@ class Tracker:
                 self._connect()
         except Exception as error:  # a store raises what its driver raises
             said = first_line(error)
-            raise RegistryError(f"MLflow at {self.uri} cannot be used: {said}") from error
+            raise RegistryError(
+                f"MLflow at {without_keys(self.uri)} cannot be used: {said}"
+            ) from error
 
     def _connect(self) -> None:
         for name in ("alembic", "mlflow.store.db.utils"):
@@ -158,8 +151,7 @@ class Tracker:
             if trial.over and run.status == status and tags.items() <= run.tags.items():
                 return  # its end is written last
             if run.steps is None:
-                history = self._client.get_metric_history(run.run_id, SEEN_BY)
-                run.steps = {point.step for point in history}
+                run.steps = self._steps(run, SEEN_BY)
             if not trial.over and run.status != status:
                 self._client.update_run(run.run_id, status=status)
             lacking = list(points_of(trial, run.steps))
@@ -173,11 +165,16 @@ class Tracker:
         """Add parameters to the sweep's own run, before it is opened."""
         self._sweep = replace(self._sweep, params={**self._sweep.params, **params})
 
-    def survey(self, figures: Sequence[Point]) -> None:
-        """Add figures of the whole sweep to its own run."""
-        with self._writing("figures"):
+    def survey(self, steps: Sequence[Figures]) -> None:
+        """Add those figures of the whole sweep to its own run that it lacks; `steps` are all."""
+        with self._writing(FIGURES):
             assert self._own is not None
-            self._bring(self._own, {}, figures, {})
+            there: set[int] = set()
+            if FIGURES in self._in_doubt:
+                there, self._surveyed = self._steps(self._own, FIGURES_SEEN_BY), 0
+            new = steps[self._surveyed :]
+            self._bring(self._own, {}, list(points_of_sweep(new, there)), {})
+            self._surveyed += len(new)
 
     def close(self, end: End) -> None:
         """End the sweep's run, with the winner's figures, and the runs of trials that are open."""
@@ -210,6 +207,10 @@ class Tracker:
                 raise RefusedError(first_line(error)) from error
             raise
         self._in_doubt.discard(name)
+
+    def _steps(self, run: _Run, metric: str) -> set[int]:
+        """Ask which steps of a metric a run has."""
+        return {point.step for point in self._client.get_metric_history(run.run_id, metric)}
 
     def _seek_own(self) -> _Run | None:
         if "" not in self._in_doubt:

@@ -78,8 +78,8 @@ class TrialFolder:
 
 
 def is_state(name: str) -> bool:
-    """Whether a file is a restart state: removed when its trial is over."""
-    return name.endswith(f"/{STATE}")
+    """Whether a file is of no use once its trial is over: a restart state, or half written."""
+    return name.endswith((f"/{STATE}", PART))
 
 
 def is_weights(name: str) -> bool:

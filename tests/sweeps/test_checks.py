@@ -118,6 +118,8 @@ def test_a_tracking_server_that_is_not_there_is_refused_with_the_remedy(tmp_path
         check_tracking(space, uri)
     with pytest.raises(ConfigError, match=rf"s.yaml:4: tracking.uri: MLflow at {uri} cannot be "):
         check_tracking(space, uri)
+    with pytest.raises(ConfigError, match=rf"MLflow at {uri} cannot be "):
+        check_tracking(space, uri.replace("://", "://ada:secret@"))
     check_tracking(space, "sqlite:///mlflow.db")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from rich.console import Console
 import sweeps.outcome.delivery as delivery_module
 from sweeps.console import Stages
 from sweeps.errors import RegistryError
-from sweeps.outcome.delivery import deliver, delivered_from, make_tracker, recording
+from sweeps.outcome.delivery import deliver, left_from, make_tracker, recording
 from sweeps.outcome.finish import Finished
 from sweeps.outcome.leaderboard import Leaderboard
 from sweeps.preflight import Ready, preflight
@@ -76,15 +77,15 @@ def ledger_of(ready: Ready, folder: Path) -> History:
 def delivered(ready: Ready, folder: Path) -> tuple[Finished, str, list[str]]:
     """Deliver to a server that is not there; give what was said and the ledger's events too."""
     history = ledger_of(ready, folder)
-    bundle = delivered_from(history, ready.space.to_yaml())
-    assert bundle is not None
+    left = left_from(history, ready.space)
+    assert left is not None
     said = io.StringIO()
     stages = Stages(Console(file=said, width=1000))
     board = Leaderboard(history.trials, metric="val_f1")
     tracker = make_tracker(ready, folder, history)
-    winner = history.trials[1]
-    with recording(ready, Ledger(folder), tracker, history.trials, stages) as record:
-        outcome = deliver(record, board, winner, bundle, history.after)
+    ledger, still = Ledger(folder), lambda: False
+    with recording(ready, ledger, tracker, left.past, stages, followed=still) as record:
+        outcome = deliver(record, board, left.winner, left.bundle, history.after)
     return outcome.bundle, said.getvalue(), list(read_ledger(folder).after)
 
 
@@ -124,11 +125,13 @@ def test_another_file_or_a_bundle_that_is_gone_is_more_than_delivering(
     ready: Ready, tmp_path: Path
 ) -> None:
     history = ledger_of(ready, tmp_path)
-    space = ready.space.to_yaml()
-    assert delivered_from(None, space) is None
-    assert delivered_from(history, space + "\n# more") is None
-    history.after["bundled"]["bundle"] = str(tmp_path / "gone")
-    assert delivered_from(history, space) is None
+    space = ready.space
+    assert left_from(None, space) is None
+    assert left_from(replace(history, space=f"{history.space}\n# more"), space) is None
+    bundled = history.after["bundled"]
+    for lacking in ({"bundle": str(tmp_path / "gone")}, {"winner": "t009"}):
+        after = {"bundled": bundled | lacking}
+        assert left_from(replace(history, after=after), space) is None
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +169,10 @@ def test_resuming_registers_and_writes_to_mlflow_and_does_nothing_else(
         "t002": "FINISHED",
     }
     assert runs["t002"].data.tags["winner"] == "true"
-    assert runs["small"].data.metrics == METRICS
+    counts = {"trials_over": 2, "trials_running": 0, "trials_waiting": 0, "trials_failed": 0}
+    assert runs["small"].data.metrics == METRICS | counts | {"best_val_f1": 0.4}
+    steps = client.get_metric_history(runs["small"].info.run_id, "trials_over")
+    assert sorted(point.step for point in steps) == [1, 2, 3, 4]
     for run, metric in (("small", "val_f1"), ("t002", "test_f1"), ("t002", "best_val_f1")):
         assert len(client.get_metric_history(runs[run].info.run_id, metric)) == 1
     assert len(client.search_model_versions("name = 'ner-small'")) == 1

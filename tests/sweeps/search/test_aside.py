@@ -56,6 +56,32 @@ def test_it_hears_all_in_order_when_it_comes_to_it() -> None:
     assert slow.heard == ["t001 started", "t001 epoch 1", "t001 retried", "t001 ended"]
 
 
+def test_of_what_waits_the_newest_of_a_kind_stands_for_the_others() -> None:
+    slow = Slow()
+    aside = Aside(slow)
+    for number in range(1, 4):
+        trial = make_trial(f"t{number:03d}")
+        aside.started(trial)
+        for epoch in (1, 2):
+            aside.epoch(trial, Epoch(epoch, metrics_at(0.5)))
+        aside.ended(trial)
+    slow.go.set()
+    aside.flush()
+    assert slow.heard == [
+        "t001 started", "t002 started", "t003 started", "t003 epoch 2", "t003 ended",
+    ]  # fmt: skip
+
+
+def test_its_thread_ends_with_it() -> None:
+    slow = Slow()
+    slow.go.set()
+    before = threading.active_count()
+    aside = Aside(slow)
+    live(aside)
+    aside.flush()
+    assert threading.active_count() == before
+
+
 def test_its_error_comes_out_when_it_is_waited_for() -> None:
     slow = Slow(ValueError("broken"))
     slow.go.set()

@@ -14,7 +14,7 @@ from sweeps.errors import RefusedError
 from sweeps.search.background import END, SWEEP, InBackground
 from sweeps.search.events import Retry, State, Trial
 from sweeps.search.mailbox import Epoch
-from sweeps.search.shown import End, Point, points
+from sweeps.search.shown import End, Figures
 from tests.sweeps.search.made_trials import make_trial, metrics_at
 
 
@@ -37,8 +37,8 @@ class Store:
     def write(self, trial: Trial) -> None:
         self._tell(f"{trial.trial_id} {trial.state} {len(trial.epochs)} {len(trial.retries)}")
 
-    def survey(self, figures: Sequence[Point]) -> None:
-        self._tell(f"figures {[point.step for point in figures]}")
+    def survey(self, steps: Sequence[Figures]) -> None:
+        self._tell(f"figures {[each.step for each in steps]}")
 
     def close(self, end: End) -> None:
         self._tell("closed" if end.winner is None else f"closed {end.winner.trial_id}")
@@ -108,15 +108,17 @@ def test_what_a_trial_becomes_later_does_not_change_what_is_being_written(store:
     assert store.told == ["open", "t001 running 1 0"]
 
 
-def test_figures_of_the_sweep_gather_while_the_store_is_down(
+def test_figures_of_the_sweep_are_written_once_the_store_answers(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(background_module, "SHORTEST_WAIT_S", 0.01)
     background = InBackground(store)
     assert background.settle(within=5) == []
     store.down = OSError("refused")
+    steps: list[Figures] = []
     for step in (1, 2, 3):
-        background.survey(points({"trials_over": 1.0}, 0.0, step))
+        steps.append(Figures(step, 0.0, {"trials_over": 1.0}))
+        background.survey(steps)
     until(lambda: store.calls > 3)
     store.down = None
     assert background.settle(within=5) == []
@@ -180,6 +182,27 @@ def test_a_store_that_hangs_does_not_keep_the_end_waiting(store: Store) -> None:
     store.go.set()
     time.sleep(0.1)
     assert store.told == ["open"]  # nothing is begun any more once it was given up
+
+
+def test_nothing_is_begun_any_more_once_it_was_stopped(store: Store) -> None:
+    background = InBackground(store)
+    assert background.settle(within=5) == []
+    background.stop()
+    background.started(make_trial("t001"))
+    time.sleep(0.1)
+    assert store.told == ["open"]
+
+
+def test_keys_in_a_uri_are_not_shown(
+    store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.uri = "http://ada:secret@store"
+    store.down = OSError("API request to http://ada:secret@store/api/2.0 failed")
+    background = InBackground(store)
+    with caplog.at_level(logging.WARNING, logger="sweeps"):
+        until(lambda: bool(said(caplog)))
+    background.stop()
+    assert "http://store cannot be written (API request to http://store/api" in said(caplog)[0]
 
 
 def test_a_slow_store_that_moves_is_waited_for(store: Store) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from sweeps.errors import LedgerError
 from sweeps.search.heartbeat import NAME, Beat, Heartbeat, driving
+from sweeps.search.lock import Holder
 from sweeps.search.storage import Storage, storage_at, write_json
 from tests.stores import Bucket
 
@@ -113,8 +114,8 @@ def test_a_driver_that_was_silent_for_long_is_followed_at_once(tmp_path: Path) -
 def test_a_driver_of_this_machine_that_is_gone_is_followed_at_once(storage: Storage) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    here = replace(ELSEWHERE, pid=process.pid, host=socket.gethostname())
-    write_json(storage, NAME, asdict(here))
+    gone = replace(Holder.this(), pid=process.pid)
+    write_json(storage, NAME, asdict(Beat(**asdict(gone), token="its-token")))
     follower = heartbeat(storage)
     follower.take(lambda text: never())
     follower.close()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from sweeps.errors import LedgerError
 from sweeps.search.events import Retry, State, Trial
+from sweeps.search.heartbeat import interrupt
 from sweeps.search.ledger import NAME, VERSION, History, Ledger, read_ledger
 from sweeps.search.mailbox import Epoch
 from tests.sweeps.search.made_trials import make_trial
@@ -209,3 +215,25 @@ def test_an_empty_ledger_is_refused(tmp_path: Path) -> None:
     (tmp_path / NAME).write_text("")
     with pytest.raises(LedgerError, match=NAME):
         read_ledger(tmp_path)
+
+
+def test_one_ctrl_c_ends_the_wait_for_a_full_disk_whoever_handles_it_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    ledger, noted = Ledger(tmp_path), list[int]()
+    before = signal.signal(signal.SIGINT, lambda *_: noted.append(1))  # as Tune does
+    try:
+        monkeypatch.setattr(os, "fsync", full)
+        threading.Timer(0.3, interrupt).start()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            ledger.write("done")
+        assert time.monotonic() - began < 1.5
+        interrupt()
+        assert noted == [1], "who handled it does so again"
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ledger.path.read_bytes() == b""

@@ -11,12 +11,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import sweeps.search.lock as lock_module
 from sweeps.errors import LedgerError
-from sweeps.search.lock import NAME, held
+from sweeps.search.lock import NAME, Holder, held
 
 ROOT = Path(__file__).parents[3]
 HOLD = """
@@ -85,32 +88,58 @@ def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fcntl, "flock", refuse)
 
 
-def written(folder: Path, pid: int, host: str) -> None:
-    text = json.dumps({"pid": pid, "host": host, "since": "2026-01-01 00:00:00"})
-    (folder / NAME).write_text(text)
+def written(folder: Path, holder: Holder) -> None:
+    (folder / NAME).write_text(json.dumps(asdict(holder)))
+
+
+def dead() -> Holder:
+    """A process of this machine that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return replace(Holder.this(), pid=process.pid)
 
 
 @pytest.mark.usefixtures("no_locks")
 def test_without_locks_a_living_holder_is_believed(tmp_path: Path) -> None:
-    written(tmp_path, os.getpid(), socket.gethostname())
+    written(tmp_path, Holder.this())
     with pytest.raises(LedgerError, match=rf"if it runs no more, delete .*{NAME}"), held(tmp_path):
         pass
 
 
 @pytest.mark.usefixtures("no_locks")
 def test_without_locks_a_holder_elsewhere_is_believed(tmp_path: Path) -> None:
-    written(tmp_path, 1, "another-host")
+    written(tmp_path, replace(dead(), pid=1, host="another-host"))
     with pytest.raises(LedgerError, match="process 1 on another-host"), held(tmp_path):
         pass
 
 
 @pytest.mark.usefixtures("no_locks")
 def test_without_locks_a_dead_holder_of_this_host_is_followed(tmp_path: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    written(tmp_path, process.pid, socket.gethostname())
+    written(tmp_path, dead())
     with held(tmp_path):
         assert json.loads((tmp_path / NAME).read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.usefixtures("no_locks")
+@pytest.mark.parametrize(
+    "elsewhere",
+    [{"boot": "of another"}, {"pids": "pid:[1]"}, {"boot": "", "pids": ""}],
+    ids=["another machine of that name", "another container", "from before they were written"],
+)
+def test_without_locks_a_process_that_is_not_seen_from_here_is_believed(
+    tmp_path: Path, elsewhere: dict[str, Any]
+) -> None:
+    written(tmp_path, replace(dead(), **elsewhere))
+    with pytest.raises(LedgerError, match="if it runs no more, delete"), held(tmp_path):
+        pass
+
+
+def test_nobody_is_gone_where_machines_cannot_be_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert dead().gone
+    monkeypatch.setattr(lock_module, "BOOT_ID", tmp_path / "none")
+    assert not dead().gone
 
 
 @pytest.mark.usefixtures("no_locks")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -90,24 +91,51 @@ def test_the_longer_of_two_records_of_one_run_is_believed(tmp_path: Path) -> Non
     assert {path.name for path in place.folder.iterdir()} == {NAME}
 
 
-@pytest.mark.parametrize(("here", "there", "kept"), [(10, 20, "there"), (20, 10, "here")])
-def test_of_records_that_parted_the_newer_is_believed_and_the_other_kept(
-    tmp_path: Path, here: int, there: int, kept: str
+@dataclass(frozen=True)
+class Parted:
+    """How a record went on after both were one: its sessions, and the time of its last event."""
+
+    sessions: int
+    time: int
+
+    def lines(self, name: str) -> bytes:
+        events = [{"event": "session", "space": "", "time": 1}] * self.sessions
+        end = {"event": "done", "time": self.time, "winner": name}
+        return b"".join(json.dumps(event).encode() + b"\n" for event in (*events, end))
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "kept"),
+    [
+        (Parted(0, 10), Parted(0, 20), "there"),
+        (Parted(0, 20), Parted(0, 10), "here"),
+        (Parted(0, 90), Parted(1, 10), "there"),  # the other machine's clock is behind
+        (Parted(2, 10), Parted(1, 90), "here"),
+    ],
+)
+def test_of_records_that_parted_the_one_of_more_sessions_is_believed_and_the_other_kept(
+    tmp_path: Path, here: Parted, there: Parted, kept: str
 ) -> None:
     place = Place(tmp_path / "here", storage_at(tmp_path / "there"))
     recorded(place.folder, place.where)
     common = (place.folder / NAME).read_bytes()
-    texts = {
-        name: common + json.dumps({"event": "done", "time": time, "winner": name}).encode() + b"\n"
-        for name, time in (("here", here), ("there", there))
-    }
+    texts = {"here": common + here.lines("here"), "there": common + there.lines("there")}
     (place.folder / NAME).write_bytes(texts["here"])
     copied(place, texts["there"])
     notes = bring_ledger(place)
     assert (place.folder / NAME).read_bytes() == texts[kept]
-    others = [path for path in place.folder.iterdir() if path.name != NAME]
-    assert [path.read_bytes() for path in others] == ([texts["here"]] if kept == "there" else [])
-    assert ("is older, and kept as ledger.jsonl.20" in "\n".join(notes)) == (kept == "there")
+    (other,) = (path for path in place.folder.iterdir() if path.name != NAME)
+    assert other.read_bytes() == texts["here" if kept == "there" else "there"]
+    assert f"is older: kept as {other.name}" in notes[-1]
+
+
+def test_a_torn_last_line_does_not_part_two_records(tmp_path: Path) -> None:
+    place = Place(tmp_path / "here", storage_at(tmp_path / "there"))
+    text = recorded(place.folder, place.where, trials=2)
+    copied(place, text + b'{"event": "sta')
+    bring_ledger(place)
+    assert {path.name for path in place.folder.iterdir()} == {NAME}
+    assert len(read_ledger(place.folder).trials) == 2
 
 
 def test_a_run_whose_files_are_elsewhere_is_not_resumed_without_them(tmp_path: Path) -> None:

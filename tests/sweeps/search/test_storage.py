@@ -89,6 +89,20 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(storage: Storag
     assert storage.read("a.txt") == b"old"
 
 
+def test_two_that_write_one_file_at_once_do_not_mix(tmp_path: Path) -> None:
+    storage = storage_at(tmp_path)
+
+    def fill(path: Path) -> None:
+        path.write_bytes(b"first")
+        put(storage, "a", b"the second's")  # its writer was given up, and is followed meanwhile
+        with path.open("ab") as file:
+            file.write(b" and last")
+
+    storage.write("a", fill)
+    assert storage.read("a") == b"first and last"
+    assert {*storage.files()} == {"a"}
+
+
 def test_a_reader_never_sees_half_a_file(storage: Storage) -> None:
     put(storage, "a", b"0" * 200_000)
     done = threading.Event()

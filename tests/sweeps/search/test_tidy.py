@@ -95,6 +95,22 @@ def test_a_failed_trial_keeps_no_weights_and_no_half_written_file(tmp_path: Path
     assert not part.exists()
 
 
+def test_what_a_kill_left_half_written_goes_with_the_end_of_the_best_trial_too(
+    tmp_path: Path,
+) -> None:
+    tidy = tidy_of(tmp_path, keep_top=1)
+    folder = files(tmp_path, "t001")
+    parts = [".last.ckpt.0a1b2c3d.part", "best/.model.safetensors.0a1b2c3d.part"]
+    for part in parts:
+        Path(folder.storage.root, part).write_bytes(b"half")
+    trial = make_trial("t001", [0.9])
+    tidy.recall([trial])
+    assert {*parts} < {*folder.storage.files()}, "it may still be written"
+    trial.state = State.FINISHED
+    tidy.ended(trial)
+    assert {*folder.storage.files()} == {WEIGHTS, PREDICTIONS, EPOCH}
+
+
 def test_equal_trials_stay_as_the_leaderboard_ranks_them(tmp_path: Path) -> None:
     tidy = tidy_of(tmp_path, keep_top=1)
     for number, parameters in enumerate((200.0, 100.0, 100.0), 1):

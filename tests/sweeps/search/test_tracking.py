@@ -14,9 +14,10 @@ import pytest
 from sweeps.errors import RegistryError
 from sweeps.search.events import Retry, State, Trial
 from sweeps.search.mailbox import Epoch
-from sweeps.search.shown import End, SweepRun, flatten
+from sweeps.search.shown import End, Figures, SweepRun, flatten
 from sweeps.search.tracking import DEFAULT_URI, PARENT_TAG, Tracker, tracking_uri
 from tests.sweeps.search.made_trials import make_trial, metrics_at
+from tests.sweeps.search.told_script import Faulty
 
 PARAMS = {"searched.train.learning_rate": "loguniform", "search.trials": 3}
 TAGS = {"sweep": "s", "offline": "false"}
@@ -177,6 +178,26 @@ def test_a_resumed_sweep_opens_the_same_runs_again(store: str) -> None:
     assert run_of(second).data.params["search.trials"] == "3"
     assert [point.step for point in history(second, "t002", "val_f1")] == [1, 2]
     assert [point.step for point in history(second, "t001", "val_f1")] == [1]
+
+
+@pytest.mark.slow
+def test_the_sweeps_figures_are_written_once_and_gaps_are_filled_when_it_is_resumed(
+    store: str,
+) -> None:
+    steps = [Figures(n, 1_700_000_000.0 + n, {"trials_over": float(n)}) for n in range(1, 400)]
+    first = opened(store, "figures")
+    first.survey(steps[:2])
+    first.survey([*steps[:2], steps[3]])  # the third was never written
+    second = opened(store, "figures", resumed=True)
+    second.survey(steps[:300])
+    second._client = Faulty(second._client, 1, done=True)
+    with pytest.raises(ConnectionResetError):
+        second.survey(steps)
+    second.survey(steps)
+    told = history(second, "", "trials_over")
+    assert sorted((point.step, point.value) for point in told) == [
+        (number, float(number)) for number in range(1, 400)
+    ]
 
 
 @pytest.mark.slow
