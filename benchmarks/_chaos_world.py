@@ -27,7 +27,7 @@ labels: {scheme: {choice: [IOB2, BIOES]}}
 model: {backbone: ./bert}
 train:
   learning_rate: {choice: [0.01, 0.007, 0.005]}
-  epochs: 4
+  epochs: 8
   tokens_per_batch: 16
 search: {algorithm: grid, scheduler: none, retries: 3}
 resources: {cpus_per_worker: 1, concurrent_trials: 2}

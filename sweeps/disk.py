@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from sweeps.search.storage import Folder, storage_at
+from sweeps.search.storage import Folder, Storage, storage_at
 from sweeps.space.sizes import bytes_of, shown_bytes
 from sweeps.space.space import SearchSpace
 from tokcls.errors import ConfigError
@@ -21,6 +21,8 @@ from tokcls.model.backbones import Backbone
 WEIGHTS = 4  # bytes a parameter: 32 bit
 STATE = 3 * WEIGHTS  # weights, and AdamW's two moments
 BUNDLE = 3 * WEIGHTS  # weights for torch and for ONNX Runtime, and room to export
+
+COUNTED = ("trials/", "bundle/")  # folders of a run with weights and states
 
 
 def disk_needed(parameters: int, slots: int, keep_top: int) -> int:
@@ -59,8 +61,21 @@ def _in_file(path: Path) -> int:
         return path.stat().st_size // WEIGHTS
 
 
-def check_disk(space: SearchSpace, backbones: Iterable[Backbone], slots: int) -> None:
-    """Raise ConfigError at the key to blame if the disk, or the budget, cannot hold the sweep."""
+def already_held(storage: Storage) -> int:
+    """Bytes that a run has on a disk already of what `disk_needed` counts; a bucket is no disk."""
+    if not isinstance(storage, Folder):
+        return 0
+    files = storage.files().items()
+    return sum(file.size for name, file in files if name.startswith(COUNTED))
+
+
+def check_disk(
+    space: SearchSpace, backbones: Iterable[Backbone], slots: int, *, held: int = 0
+) -> None:
+    """Raise ConfigError at the key to blame if the disk, or the budget, cannot hold the sweep.
+
+    `held` bytes of what it needs are there since an earlier session.
+    """
     output = space.sweep.output
     parameters = max(map(parameters_of, backbones), default=0)
     needed = disk_needed(parameters, slots, output.keep_top)
@@ -74,11 +89,13 @@ def check_disk(space: SearchSpace, backbones: Iterable[Backbone], slots: int) ->
             )
             _blame(space, "disk_budget", f"{message}; allow more, or run fewer at once")
         needed = min(needed, budget + parameters * BUNDLE)
+    needed -= held
     storage = storage_at(output.storage or output.folder)
     if isinstance(storage, Folder) and (free := free_disk(Path(storage.root))) < needed:
         message = (
-            f"trials at once ({slots}) and kept ({output.keep_top}) need {shown_bytes(needed)}, "
+            f"trials at once ({slots}) and kept ({output.keep_top}) need {shown_bytes(needed)}"
         )
+        message += " more, " if held else ", "
         message += f"but {shown_bytes(free)} are free there; free some, lower output.keep_top, or "
         _blame(
             space,

@@ -1,6 +1,6 @@
 """What a sweep needs, found before anything is started: names, files, and room for a slot.
 
-Nothing here imports torch or starts Ray, so that `--check` answers in seconds.
+Nothing here imports torch or starts Ray, so that what is wrong is said in seconds.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Ready:
 def preflight(space: SearchSpace, *, local: bool = True, resume: bool = False) -> Ready:
     """Resolve every name of `space`; `local` also fits a slot into this machine, and its disk.
 
-    A sweep that is resumed (`resume`) goes on while its tracking server is down.
+    A sweep that is resumed (`resume`) goes on while its tracking server is down, and its disk is
+    looked at when it is known what it holds of it already.
     Raises TokclsError naming file, line and key of what cannot be had.
     """
     plan = plan_for(space, Room([local_resources()])) if local else None
@@ -72,7 +73,7 @@ def preflight(space: SearchSpace, *, local: bool = True, resume: bool = False) -
         name: at_key(space, "model.backbone", _find, name, asked.get(name))
         for name in space.backbones
     }
-    if plan:
+    if plan and not resume:
         check_disk(space, backbones.values(), plan.slots)
     check_windows(space, backbones.values())
     corpus = load_corpus(space.data, seed=space.seed, cached=bool(source and source.cached))

@@ -35,7 +35,13 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(help="key=value behind the file, e.g. model.backbone=gpt2 train.epochs=1"),
 ]
-Check = Annotated[bool, typer.Option("--check", help="validate everything, start nothing")]
+Check = Annotated[
+    bool,
+    typer.Option(
+        "--check",
+        help="look everything up, train two batches of each backbone; starts no Ray and no trial",
+    ),
+]
 AsJson = Annotated[
     bool, typer.Option("--json", help="with --check: print the report as one JSON object")
 ]
@@ -73,7 +79,7 @@ def main(
     stages = Stages(Console(file=terminal.err), quiet=quiet)
     logging.getLogger("sweeps").addHandler(logging.StreamHandler(terminal.err))
     if check and resume:
-        raise typer.BadParameter("--check starts nothing, so there is nothing to --resume")
+        raise typer.BadParameter("--check starts no trial, so there is nothing to --resume")
     if as_json and not check:
         raise typer.BadParameter("--json goes with --check")
     if file is None and not keys:

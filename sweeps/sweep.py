@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from sweeps.checks import room_noted
 from sweeps.console import Stages, Terminal
-from sweeps.disk import check_disk
+from sweeps.disk import already_held, check_disk
 from sweeps.errors import NothingFinished, SweepError
 from sweeps.estimate import Estimate
 from sweeps.outcome.choice import choose
@@ -21,14 +22,14 @@ from sweeps.outcome.leaderboard import Leaderboard
 from sweeps.outcome.report import Outcome
 from sweeps.preflight import Ready, at_key, plan_for, preflight
 from sweeps.search.aside import Aside
-from sweeps.search.cluster import Session, cluster_address, ray_session
+from sweeps.search.cluster import cluster_address, ray_session
 from sweeps.search.events import Listener, Trial
 from sweeps.search.ledger import NAME as LEDGER
 from sweeps.search.ledger import Ledger
 from sweeps.search.opened import Opened, opened
-from sweeps.search.probing import Probes
+from sweeps.search.probing import Probes, Setting
 from sweeps.search.progress import Progress
-from sweeps.search.reach import check_reach
+from sweeps.search.reach import Mark, check_reach, marked
 from sweeps.search.remaining import remaining_of
 from sweeps.search.resume import recall
 from sweeps.search.room import cluster_room
@@ -101,7 +102,8 @@ def _on_ray(ready: Ready, run: Opened, stages: Stages, address: str | None) -> O
         session = ray_session(address, run.place.folder / "ray.log")
     try:
         check_reach(run.place.storage)
-        return _run(ready, run, session, stages)
+        with marked(run.place.storage) if session.joined else nullcontext() as mark:
+            return _run(ready, run, mark, stages)
     finally:
         session.close()
 
@@ -132,18 +134,20 @@ class _Running:
         return self.record.stages
 
 
-def _run(ready: Ready, run: Opened, session: Session, stages: Stages) -> Outcome:
+def _run(ready: Ready, run: Opened, mark: Mark | None, stages: Stages) -> Outcome:
+    """Tell the story from the cluster's room on; `mark` is None on a cluster of this machine."""
     place, history = run.place, run.history
     space, started = ready.space, history.trials if history else []
     past = recall(space, started)
-    plan = plan_for(space, cluster_room())
-    check_disk(space, ready.backbones.values(), plan.slots)
-    if session.joined:
+    room = cluster_room()
+    plan = plan_for(space, room)
+    check_disk(space, ready.backbones.values(), plan.slots, held=already_held(place.storage))
+    if mark is not None:
         with stages("sending the backbones to the cluster"):
             ready = replace(ready, backbones=ship(ready.backbones))
     shared = share(ready)
-    left = space.trials - sum(trial.over for trial in past.kept)
-    probes = Probes(ready, plan, shared.prepared, trials=left)
+    setting = Setting(plan, room, mark)
+    probes = Probes(ready, setting, shared.prepared, trials=past.to_run(space.trials))
     with stages("opening MLflow"):
         tracker = make_tracker(ready, place.folder, history)
     with stages("tokenising the corpus"):
@@ -160,7 +164,7 @@ def _run(ready: Ready, run: Opened, session: Session, stages: Stages) -> Outcome
     if estimate is not None:
         tracker.describe(estimate.params())
     with recording(ready, ledger, tracker, past, stages, followed=run.followed) as record:
-        materials = Materials(space, place.folder, plan, ready.backbones, data, place.storage)
+        materials = Materials(space, place.folder, plan, ready.backbones, data, place.storage, mark)
         running = _Running(record, materials, shared.words, run.copies)
         trials = _search(running, past.kept, estimate, taken=len(started))
         return _conclude(running, trials)

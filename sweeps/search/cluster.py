@@ -22,6 +22,7 @@ from sweeps.errors import ResourceError
 ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # paid at the end of every worker group
     "TRAIN_ENABLE_SHARE_CUDA_VISIBLE_DEVICES": "0",  # a worker sees its own GPU and no other
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # and one that asked for none sees none
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
 }

@@ -27,6 +27,7 @@ from ray._common.utils import get_system_memory
 from sweeps.estimate import Measured
 from sweeps.search.memory import is_out_of_memory
 from sweeps.search.probing import Answer, Order, Refused, Share
+from sweeps.search.shipping import here
 from tokcls.config import TrialConfig
 from tokcls.data.batches import ordered_batches, token_batches
 from tokcls.data.prepared import Prepared, PreparedSplit, prepare
@@ -162,7 +163,7 @@ def _capacity() -> int:
 def attempt(config: TrialConfig, backbone: Backbone, data: Prepared, share: Share) -> Answer:
     """Measure, or say why that cannot be done: errors of torch are not known everywhere."""
     try:
-        return measure(config, backbone, data, share)
+        return measure(config, here(backbone), data, share)
     except Exception as error:
         return refused(error)
 

@@ -10,15 +10,17 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeps.console import Stages
+from sweeps.errors import ResourceError
 from sweeps.estimate import Estimate, Measured, estimate
-from sweeps.search.resources import SlotPlan
+from sweeps.search.resources import Room, SlotPlan
 from sweeps.space.sizes import shown_bytes
 from sweeps.space.space import SearchSpace
 from tokcls.config import DataConfig, TrialConfig
@@ -30,11 +32,17 @@ if TYPE_CHECKING:
     import ray
 
     from sweeps.preflight import Ready
+    from sweeps.search.reach import Mark
     from tokcls.data.prepared import Prepared
 
 STAGE = "training two batches of each backbone"
 BACKBONE, TOKENS = "model.backbone", "train.tokens_per_batch"
 CHILD = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
+SAY_AFTER_S = 10.0
+SAID = 300  # characters of what Ray says, which has its reasons on later lines
+LOST_TIMES = 3  # that a probe is begun again, since its node was lost
+KILLED_TIMES = 1  # and since its process was killed; the next time it will be for its memory
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,15 @@ class Refused:
 
 
 Answer = Measured | Refused
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where slots run: their shape, the cluster's room, and what its nodes find in the storage."""
+
+    plan: SlotPlan
+    room: Room
+    mark: Mark | None
 
 
 @dataclass(frozen=True)
@@ -80,12 +97,12 @@ def estimate_here(ready: Ready, plan: SlotPlan) -> Estimate:
         [sys.executable, "-m", "sweeps.search.probe"],
         input=pickle.dumps(order),
         capture_output=True,
-        env=os.environ | CHILD,
+        env=os.environ | CHILD | ({} if plan.gpus else NO_GPU),
         check=False,
     )
     given = dict(_read(done.stdout))
-    if done.returncode:
-        lost = next((name for name in order.trials if name not in given), "")
+    lost = next((name for name in order.trials if name not in given), None)
+    if done.returncode and lost is not None:
         words = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         given[lost] = _crashed(*words) if done.returncode > 0 else _crashed()
     measured = judged(ready.space, plan, given, local=True)
@@ -112,48 +129,94 @@ class Probes:
     def __init__(
         self,
         ready: Ready,
-        plan: SlotPlan,
+        setting: Setting,
         prepared: Mapping[Path, ray.ObjectRef[Prepared]],
         *,
         trials: int,
     ) -> None:
         import ray
 
-        def task(config: TrialConfig, backbone: Backbone, data: Prepared, share: Share) -> Answer:
+        plan, mark = setting.plan, setting.mark
+
+        def task(config: TrialConfig, backbone: Backbone, data: Prepared) -> Answer:
+            if mark is not None:
+                mark.check()
             from sweeps.search.probe import attempt
-            from sweeps.search.shipping import here
 
-            return attempt(config, here(backbone), data, share)
+            return attempt(config, backbone, data, _share(plan))
 
-        self._ready, self._plan, self._trials = ready, plan, trials
+        self._ready, self._setting, self._trials, self._said = ready, setting, trials, ""
         remote = ray.remote(num_cpus=plan.cpus, num_gpus=plan.gpus, max_retries=0)(task)
-        self._answers = {
-            name: remote.remote(config, backbone, prepared[backbone.folder], _share(plan))
+        self._ask = {
+            name: partial(remote.remote, config, backbone, prepared[backbone.folder])
             for name, (config, backbone) in (_trials(ready) if trials else {}).items()
         }
+        self._asked = {name: ask() for name, ask in self._ask.items()}
 
     def wait(self, stages: Stages) -> Estimate | None:
-        """Say what the sweep is estimated to cost; raise ConfigError if a backbone fails."""
-        if not self._answers:
+        """Say what the sweep is estimated to cost, and what is waited for meanwhile.
+
+        Raises ConfigError if a backbone fails, ResourceError if a node does not see the storage or
+        Ray cannot have it measured.
+        """
+        if not self._asked:
             return None
+        space, plan = self._ready.space, self._setting.plan
         with stages(STAGE):
-            given = {name: _get(each) for name, each in self._answers.items()}
-        local = self._ready.plan is not None
-        measured = judged(self._ready.space, self._plan, given, local=local)
-        made = estimate(self._ready.space, self._plan, measured, trials=self._trials)
+            given = {name: answered(partial(self._get, stages, name)) for name in self._asked}
+        measured = judged(space, plan, given, local=self._ready.plan is not None)
+        made = estimate(space, plan, measured, trials=self._trials)
         for line in made.lines():
             stages.say(line)
         return made
 
+    def _get(self, stages: Stages, name: str, again: bool) -> Answer:
+        """Wait for an answer, to a new question if it is asked `again`."""
+        import ray
 
-def _get(reference: ray.ObjectRef[Answer]) -> Answer:
-    import ray
-    from ray.exceptions import OutOfMemoryError, WorkerCrashedError
+        from sweeps.search.share import get
 
-    try:
-        return ray.get(reference)
-    except (OutOfMemoryError, WorkerCrashedError):
-        return _crashed()
+        if again:
+            self._asked[name] = self._ask[name]()
+        while not ray.wait([self._asked[name]], timeout=SAY_AFTER_S)[0]:
+            self._say_waiting(stages)
+        answer: Answer = get(self._asked[name])
+        return answer
+
+    def _say_waiting(self, stages: Stages) -> None:
+        """Say so if no node that is there is large enough; the same is said once."""
+        from sweeps.search.room import alive_nodes, lacking
+
+        room = replace(self._setting.room, nodes=alive_nodes())
+        text = lacking(self._setting.plan, room)
+        if text and text != self._said:
+            self._said = text
+            stages.say(text)
+
+
+def answered(get: Callable[[bool], Answer]) -> Answer:
+    """Get an answer, `again` if its node was lost, or its process for once.
+
+    Raises ResourceError if Ray gives none.
+    """
+    from ray import exceptions as of_ray
+
+    lost = (of_ray.NodeDiedError, of_ray.ObjectLostError, of_ray.LocalRayletDiedError)
+    lost_times = killed_times = 0
+    while True:
+        try:
+            return get(lost_times + killed_times > 0)
+        except of_ray.OutOfMemoryError:
+            return _crashed()
+        except of_ray.WorkerCrashedError:
+            killed_times += 1
+            if killed_times > KILLED_TIMES:
+                return _crashed()
+        except of_ray.RayError as error:
+            lost_times += 1
+            if not isinstance(error, lost) or lost_times > LOST_TIMES:
+                cause = error.cause if isinstance(error, of_ray.RayTaskError) else error
+                raise ResourceError(f"{STAGE}: {' '.join(str(cause).split())[:SAID]}") from error
 
 
 def _crashed(words: str = "") -> Refused:

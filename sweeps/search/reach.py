@@ -1,12 +1,18 @@
-"""Whether all nodes of the cluster see the storage: found out before the first trial.
+"""Whether all nodes of the cluster see the storage: those that are there, and those that join.
 
 The driver leaves a file, each node reads it and leaves one of its own, and the driver looks for
-those: a folder of the same name on a node's own disk is not the storage.
+those: a folder of the same name on a node's own disk is not the storage. Another file stays for as
+long as the sweep runs, and nothing is trained on a node that does not find it.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -16,7 +22,64 @@ from sweeps.errors import ResourceError
 from sweeps.search.storage import Storage, write_json
 
 ANSWERS_WITHIN_S = 30.0
+FOUND_WITHIN_S = 10.0  # a shared folder may show a new file late, and a store may be busy
+LOOK_S = 0.5
+NAME = ".mark"
 REMEDY = "set output.storage to a path that all nodes share, or to s3://... or gs://..."
+UNSEEN = "does not see what the driver writes there"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a driver has left in the storage: where it is found, the storage is the driver's."""
+
+    storage: Storage
+    token: str
+    within: float = FOUND_WITHIN_S
+
+    def check(self) -> None:
+        """Look for it on this node, `within` seconds at most; raise ResourceError with the node."""
+        until = time.monotonic() + self.within
+        while problem := self.problem():
+            if time.monotonic() >= until:
+                node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+                raise ResourceError(
+                    f"{self.storage} is not the same for all nodes: node {node} {problem}; {REMEDY}"
+                )
+            time.sleep(LOOK_S)
+
+    def problem(self) -> str:
+        """Say what is wrong on this node at this moment, or nothing."""
+        try:
+            found = self.storage.read(NAME)
+        except OSError as error:
+            return f"cannot read there: {error}"
+        return "" if found and found.strip() == json.dumps(self.token).encode() else UNSEEN
+
+
+@contextmanager
+def marked(storage: Storage) -> Iterator[Mark]:
+    """Leave a mark for the time of the block; another driver's is replaced.
+
+    Raises ResourceError if the storage cannot be written.
+    """
+    mark = Mark(storage, secrets.token_hex(8))
+    try:
+        write_json(storage, NAME, mark.token)
+    except OSError as error:
+        raise ResourceError(f"output.storage: {storage} cannot be used: {error}") from error
+    try:
+        yield mark
+    finally:
+        with suppress(OSError):  # then it stays, and tells nobody anything
+            if not mark.problem():  # else another driver has taken over
+                storage.delete(NAME)
+
+
+def living() -> list[dict[str, Any]]:
+    """List the living nodes as Ray describes them."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node for node in nodes if node["Alive"]]
 
 
 def check_reach(storage: Storage, *, within: float = ANSWERS_WITHIN_S) -> None:
@@ -25,7 +88,7 @@ def check_reach(storage: Storage, *, within: float = ANSWERS_WITHIN_S) -> None:
     Raises ResourceError naming the nodes that cannot, and what to do.
     """
     here: str = ray.get_runtime_context().get_node_id()
-    nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    nodes = living()
     if all(node["NodeID"] == here for node in nodes):
         return
     try:
@@ -43,7 +106,9 @@ def _problems(storage: Storage, nodes: list[dict[str, Any]], within: float) -> l
     write_json(storage, token, token)
     problems = []
     try:
-        asked = {_ask(storage, token, node["NodeID"]): node for node in nodes}
+        asked = {
+            on_node(node["NodeID"], _answer, storage, token, node["NodeID"]): node for node in nodes
+        }
         answered, _ = ray.wait([*asked], num_returns=len(asked), timeout=within)
         for answer, node in asked.items():
             problem = _problem(answer, answered, within)
@@ -62,17 +127,18 @@ def _left(token: str, node: str) -> str:
     return f"{token}-{node}"
 
 
-def _ask(storage: Storage, token: str, node: str) -> Any:
+def on_node(node: str, function: Callable[..., Any], *given: Any) -> Any:
+    """Begin a call on a node, whatever else runs there."""
     where = NodeAffinitySchedulingStrategy(node, soft=False)
     options: dict[str, Any] = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": where}
-    return ray.remote(**options)(_answer).remote(storage, token, node)
+    return ray.remote(**options)(function).remote(*given)
 
 
 def _answer(storage: Storage, token: str, node: str) -> str:
     """On a node: say what is wrong, or nothing."""
     try:
         if token not in storage:
-            return "does not see what the driver writes there"
+            return UNSEEN
         write_json(storage, _left(token, node), node)
     except OSError as error:
         return str(error)

@@ -63,6 +63,10 @@ class SlotPlan:
             num_workers=self.workers, use_gpu=bool(self.gpus), resources_per_worker=self.share
         )
 
+    def held_by(self, nodes: Sequence[Node]) -> bool:
+        """Whether a worker could run on one of `nodes`, were it empty."""
+        return any(_workers_on(node, self.share) for node in nodes)
+
     def fitting(self, nodes: Sequence[Node]) -> int:
         """Count the slots that `nodes` have room for, were they empty."""
         return sum(_workers_on(node, self.share) for node in nodes) // self.workers

@@ -31,6 +31,10 @@ class Recalled:
     kept: list[Trial]
     left_out: list[Trial]
 
+    def to_run(self, trials: int) -> int:
+        """How many trials are not over of a sweep that asks for `trials`; it may ask for fewer."""
+        return max(trials, len(self.kept)) - sum(trial.over for trial in self.kept)
+
     def notes(self) -> list[str]:
         """Say what is done with them."""
         over = sum(trial.over for trial in self.kept)

@@ -49,8 +49,10 @@ def _most(nodes: Iterable[Node]) -> tuple[Node, ...] | None:
         there = NodeAffinitySchedulingStrategy(head, soft=False)
         task = ray.remote(num_cpus=0)(autoscaler_config).options(scheduling_strategy=there)
         config = ray.get(task.remote(context.gcs_address))
+    if not isinstance(config, dict):
+        return None
     if not config:
-        return None if config is None else ()
+        return ()
     return most_nodes(config, [node for node in nodes if HEAD in node])
 
 
@@ -83,17 +85,17 @@ def most_nodes(config: Mapping[str, Any], heads: Iterable[Node]) -> tuple[Node, 
     """List all nodes that a cluster file allows, besides `heads`, which are there.
 
     Those with the most GPUs, then CPUs, come first where `max_workers` of the file is fewer than
-    its types have together. None if the file does not say what a type has.
+    its types have together. None if the file does not say what types there are, or what one has.
     """
-    types = dict(config["available_node_types"])
-    types.pop(config["head_node_type"], None)
+    types = dict(config.get("available_node_types") or {})
+    types.pop(config.get("head_node_type"), None)
     workers: list[Node] = []
     for node_type in types.values():
-        if not node_type.get("resources"):
+        if not node_type or not node_type.get("resources"):
             return None
-        workers += [node_type["resources"]] * node_type.get("max_workers", 0)
+        workers += [node_type["resources"]] * (node_type.get("max_workers") or 0)
     workers.sort(key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), reverse=True)
-    return (*heads, *workers[: config.get("max_workers", len(workers))])
+    return (*heads, *workers[: config.get("max_workers")]) if types else None
 
 
 class Following(tune.Callback):
@@ -142,14 +144,23 @@ class Following(tune.Callback):
         if not groups:
             self._told = ""
             return
-        plan, room = self._plan, self._room
-        each = " and ".join(f"{amount:g} {kind}" for kind, amount in plan.share.items())
-        some = counted(min(groups, waited) * plan.workers)
-        why = "others use it, or a node left" if room.most == () else "nodes may be starting"
-        text = f"waiting for {some} with {each} each; the cluster has {room.describe()}; {why}"
+        text = waiting_for(min(groups, waited) * self._plan.workers, self._plan, self._room)
         if waited and text != self._told:
             self._told = text
             self._say(text)
+
+
+def waiting_for(workers: int, plan: SlotPlan, room: Room) -> str:
+    """Say what so many workers wait for, and why that may be."""
+    each = " and ".join(f"{amount:g} {kind}" for kind, amount in plan.share.items())
+    why = "others use it, or a node left" if room.most == () else "nodes may be starting"
+    some = counted(workers)
+    return f"waiting for {some} with {each} each; the cluster has {room.describe()}; {why}"
+
+
+def lacking(plan: SlotPlan, room: Room) -> str:
+    """Say what one worker waits for; nothing if a node that is there is large enough for it."""
+    return "" if plan.held_by(room.nodes) else waiting_for(1, plan, room)
 
 
 def waiting_groups(plan: SlotPlan) -> int:

@@ -19,6 +19,7 @@ from ray import tune
 
 from sweeps.search.events import Trial
 from sweeps.search.mailbox import Assignment, Event, Failure, Verdict, start_mailbox
+from sweeps.search.reach import Mark
 from sweeps.search.resources import SlotPlan
 from sweeps.search.storage import Storage
 from sweeps.search.trial_folder import folder_of
@@ -50,6 +51,8 @@ class Materials:
     backbones: dict[str, Backbone]
     data: dict[Path, ray.ObjectRef[Prepared]]
     storage: Storage
+    mark: Mark | None = None
+    """what nodes find in the storage if it is the driver's; None: the driver's is the only node"""
 
     def assignment(self, config: dict[str, Any]) -> Assignment:
         """Turn what the searcher drew into what the workers need."""
@@ -96,7 +99,7 @@ class Slot(tune.Trainable):
         self._reported: int = config[RESUMED_AT]
         self._attempts = 0
         self._retries = materials.space.sweep.search.retries
-        self._start_group()
+        self._group: threading.Thread | None = None  # Tune makes slots that it then has no use for
         self._idle, self._home = threading.Timer(self.idle_seconds, self._send_home), False
 
     def _start_group(self) -> None:
@@ -115,7 +118,11 @@ class Slot(tune.Trainable):
         plan = self._materials.plan
         trainer = TorchTrainer(
             work,
-            train_loop_config={"mailbox": mailbox, "cpus": plan.cpus},
+            train_loop_config={
+                "mailbox": mailbox,
+                "cpus": plan.cpus,
+                "mark": self._materials.mark,
+            },
             scaling_config=plan.scaling(),
             torch_config=OverRaysNetwork(backend=plan.backend),
             run_config=RunConfig(
@@ -129,6 +136,9 @@ class Slot(tune.Trainable):
         except Exception as error:  # carried to step(), which makes it the trial's result
             self._error = error
 
+    def _alive(self) -> bool:
+        return self._group is not None and self._group.is_alive()
+
     def _send_home(self) -> None:
         self._home = True
         ray.get(self._mailbox.close.remote())
@@ -136,13 +146,14 @@ class Slot(tune.Trainable):
     def _busy(self) -> None:
         """End the idle time; workers that were sent home are given a moment to go."""
         self._idle.cancel()
-        if self._home:
+        if self._home and self._group is not None:
             self._group.join(timeout=HOME_SECONDS)
 
     def _assign(self) -> None:
-        """Hand the trial to the workers, to new ones if their group has ended."""
-        if not self._group.is_alive():
-            ray.kill(self._mailbox)
+        """Hand the trial to the workers, to new ones if there are none or their group has ended."""
+        if not self._alive():
+            if self._group is not None:
+                ray.kill(self._mailbox)
             self._start_group()
         self._home = False
         assignment = self._materials.assignment(self._trial)
@@ -170,7 +181,7 @@ class Slot(tune.Trainable):
             ready, _ = ray.wait([reference], timeout=POLL_SECONDS)
             if ready:
                 return ray.get(reference)
-            if not self._group.is_alive():
+            if not self._alive():
                 self._attempts += 1
                 if self._attempts > ATTEMPTS:
                     return self._ended()
@@ -234,6 +245,8 @@ class Slot(tune.Trainable):
 
     def cleanup(self) -> None:
         self._idle.cancel()
+        if self._group is None:
+            return
         ray.get(self._mailbox.close.remote())
         self._group.join(timeout=20)
         ray.kill(self._mailbox)

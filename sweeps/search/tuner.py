@@ -13,6 +13,7 @@ from ray import tune
 
 from sweeps.search.events import Listener, Retry, State, Trial
 from sweeps.search.mailbox import Epoch
+from sweeps.search.newcomers import Newcomers
 from sweeps.search.room import HEAD, Following, cluster_room
 from sweeps.search.scheduler import build_scheduler
 from sweeps.search.searcher import SpaceSearcher, state_of
@@ -115,13 +116,17 @@ def search(
 
     `taken` trials have numbers already, which a sweep whose file was changed may not all recall.
     `say` hears of slots that come, go or wait.
-    Returns early, with trials left RUNNING, when it is interrupted.
+    Returns early, with trials left RUNNING, when it is interrupted; raises ResourceError, with
+    trials left RUNNING, if a node joins that does not see the storage.
     """
     space, plan = materials.space, materials.plan
     os.environ.update(ENVIRONMENT)
     telling = Telling(space, listeners, past)
     searcher = SpaceSearcher(space, at_once=plan.slots, past=past, taken=taken)
     following = Following(searcher, space.sweep.resources, plan, cluster_room(), say)
+    callbacks: list[tune.Callback] = [telling, following]
+    if materials.mark is not None:
+        callbacks.append(Newcomers(materials.mark))
     tuner = tune.Tuner(
         tune.with_resources(
             tune.with_parameters(Slot, materials=materials),
@@ -139,7 +144,7 @@ def search(
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(materials.folder / "ray"),
-            callbacks=[telling, following],
+            callbacks=callbacks,
             failure_config=tune.FailureConfig(max_failures=space.sweep.search.retries),
             verbose=0,
         ),

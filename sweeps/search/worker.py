@@ -39,10 +39,13 @@ class SlotClosed(Exception):
 
 
 def work(loop: dict[str, Any]) -> None:
-    """Train the assignments of `loop["mailbox"]` until it closes; `loop["cpus"]` is the share."""
+    """Train the assignments of `loop["mailbox"]` until it closes; `loop["cpus"]` is the share.
+
+    Nothing is trained on a node that does not find `loop["mark"]`, unless that is None.
+    """
     torch.set_num_threads(max(1, int(loop["cpus"])))
     gc.freeze()  # what the imports left stays: collecting between trials then takes no time
-    mailbox = loop["mailbox"]
+    mailbox, mark = loop["mailbox"], loop["mark"]
     data: dict[ray.ObjectRef[Prepared], Prepared] = {}
     after, last_step_at = 0, None
     while (given := ray.get(mailbox.next_assignment.remote(after))) is not None:
@@ -50,6 +53,9 @@ def work(loop: dict[str, Any]) -> None:
         if assignment.data not in data:
             data = {assignment.data: ray.get(assignment.data)}
         try:
+            if mark is not None:
+                mark.check()
+                mark = None  # found once
             last_step_at = train(
                 assignment, data[assignment.data], partial(_Post, mailbox, after), last_step_at
             )

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from sweeps.disk import check_disk, disk_needed, free_disk, parameters_of
+from sweeps.disk import already_held, check_disk, disk_needed, free_disk, parameters_of
+from sweeps.search.storage import storage_at
 from sweeps.space.sizes import bytes_of, shown_bytes
 from sweeps.space.space import SearchSpace
 from tests.sweeps.search.made_trials import make_space
@@ -71,6 +72,22 @@ def test_a_disk_that_is_too_full_is_named_with_both_sizes(tmp_path: Path) -> Non
         "output.folder: trials at once (2) and kept (3) need 8.4 MB, but 5 MB are"
     )
     check_disk(space, [backbone(tmp_path / "small", 1000)], 2)
+
+
+@pytest.mark.usefixtures("a_full_disk")
+def test_what_a_resumed_run_holds_already_is_not_asked_for_again(tmp_path: Path) -> None:
+    space = make_space(tmp_path, text=TEXT.format(output="{folder: out}"))
+    run = tmp_path / "out" / "run"
+    sizes = {"trials/t001/last.ckpt": 3 * MILLION, "bundle/model.onnx": MILLION, "ray.log": MILLION}
+    for name, size in sizes.items():
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_bytes(bytes(size))
+    assert already_held(storage_at(run)) == 4 * MILLION
+    assert already_held(storage_at(tmp_path / "none")) == already_held(storage_at("s3://b/x")) == 0
+    large = [backbone(tmp_path / "b", 100_000)]
+    check_disk(space, large, 2, held=4 * MILLION)
+    with pytest.raises(ConfigError, match=r"need 5\.4 MB more, but 5 MB are free there"):
+        check_disk(space, large, 2, held=3 * MILLION)
 
 
 @pytest.mark.usefixtures("a_full_disk")

@@ -50,6 +50,15 @@ def test_folders_that_are_there_are_ready_at_once(load: Load, bert: Path, corpus
     assert ready.space.notes == ()
 
 
+def test_the_disk_is_looked_at_unless_a_sweep_is_resumed(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = SimpleNamespace(free=0)
+    monkeypatch.setattr("sweeps.disk.shutil.disk_usage", lambda _: usage)
+    assert "but 0 MB are free there" in problem_of(load())
+    preflight(load(), resume=True)  # it is known later what the run holds already
+
+
 def test_every_backbone_of_a_choice_is_looked_at(load: Load, bert: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     said = problem_of(load(backbone=f"{{choice: [{bert}, {tmp_path / 'empty'}]}}"))

@@ -162,14 +162,16 @@ def main(folder: str) -> None:
     ray.get(mailbox.close.remote())
     TorchTrainer(
         report_shares,
-        train_loop_config={"folder": folder, "mailbox": mailbox, "cpus": plan.cpus},
+        train_loop_config={"folder": folder, "mailbox": mailbox, "cpus": plan.cpus, "mark": None},
         scaling_config=plan.scaling(),
         torch_config=TorchConfig(backend="gloo"),  # NCCL needs the GPUs themselves
         run_config=RunConfig(name="gpus", storage_path=f"{folder}/storage"),
     ).fit()
     workers = [json.loads((Path(folder) / f"{rank}.json").read_text()) for rank in range(2)]
     asked = {"workers": plan.workers, "gpus": plan.gpus, "cpus": plan.cpus, "slots": plan.slots}
-    print(json.dumps({"plan": asked, "backend": plan.backend, "workers": workers}))
+    without = ray.get(ray.remote(num_gpus=0)(os.environ.get).remote("CUDA_VISIBLE_DEVICES"))
+    said = {"plan": asked, "backend": plan.backend, "workers": workers, "without": without}
+    print(json.dumps(said))
     ray.shutdown()
 
 

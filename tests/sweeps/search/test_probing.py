@@ -5,24 +5,33 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ray import exceptions as of_ray
+from rich.console import Console
 
+from sweeps.console import Stages
+from sweeps.errors import ResourceError
 from sweeps.preflight import Ready, preflight
 from sweeps.search.probing import (
     Answer,
+    Probes,
     Refused,
-    _get,
+    Setting,
     _read,
+    answered,
     crowded,
     dearest,
     estimate_here,
     judged,
 )
-from sweeps.search.resources import SlotPlan
+from sweeps.search.resources import Room, SlotPlan
+from sweeps.search.storage import storage_at
 from sweeps.space.space import load_space
 from tests.sweeps.run_made import make_world
 from tests.sweeps.search.made_trials import make_space
@@ -113,18 +122,123 @@ def test_what_a_killed_child_said_before_counts() -> None:
     assert _read(b"") == []
 
 
+class Asked:
+    """Raises what Ray raises, time after time, and then has an answer."""
+
+    def __init__(self, *raised: Exception) -> None:
+        self.raised, self.again = [*raised], list[bool]()
+
+    def __call__(self, again: bool) -> Answer:
+        self.again.append(again)
+        if self.raised:
+            raise self.raised.pop(0)
+        return measured(1.0)
+
+
+NODE_DIED = of_ray.NodeDiedError("the node died\nsee its log")  # type: ignore[no-untyped-call]
+LOST = of_ray.ObjectLostError("1f", None, "")
+CRASHED = of_ray.WorkerCrashedError()
+TASK = of_ray.RayTaskError("f", "trace", ImportError("no torch"))  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    "raised", [(NODE_DIED,), (NODE_DIED, LOST, NODE_DIED), (CRASHED,), (NODE_DIED, CRASHED)]
+)
+def test_what_is_lost_with_its_node_is_measured_again(raised: tuple[Exception, ...]) -> None:
+    asked = Asked(*raised)
+    assert answered(asked) == measured(1.0)
+    assert asked.again == [False, *[True] * len(raised)]
+
+
+@pytest.mark.parametrize("raised", [(CRASHED, CRASHED), (of_ray.OutOfMemoryError("full"),)])  # type: ignore[no-untyped-call]
+def test_a_process_that_is_killed_again_is_put_down_to_memory(
+    raised: tuple[Exception, ...],
+) -> None:
+    answer = answered(Asked(*raised))
+    assert isinstance(answer, Refused)
+    assert answer.key == "train.tokens_per_batch"
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ((NODE_DIED,) * 4, "the node died see its log"),
+        ((of_ray.RuntimeEnvSetupError("no disk"),), "no disk"),
+        ((TASK,), "no torch"),
+    ],
+)
+def test_what_ray_cannot_have_measured_is_an_error_in_one_line(
+    raised: tuple[Exception, ...], said: str
+) -> None:
+    with pytest.raises(ResourceError, match=rf"^training two batches of each backbone: .*{said}$"):
+        answered(Asked(*raised))
+
+
 @pytest.mark.alone
 @pytest.mark.usefixtures("ray_cluster")
-def test_a_task_that_is_killed_is_put_down_to_memory() -> None:
+def test_a_task_that_is_killed_twice_is_put_down_to_memory() -> None:
     import ray
 
     def killed() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    reference: Any = ray.remote(max_retries=0)(killed).remote()
-    answer = _get(reference)
+    task: Any = ray.remote(max_retries=0)(killed)
+    answer = answered(lambda again: ray.get(task.remote()))
     assert isinstance(answer, Refused)
     assert answer.key == "train.tokens_per_batch"
+
+
+@pytest.mark.alone
+@pytest.mark.usefixtures("ray_cluster")
+def test_nothing_is_measured_on_a_node_that_does_not_see_the_storage(
+    ready: Ready, tmp_path: Path
+) -> None:
+    from sweeps.search.reach import Mark
+    from sweeps.search.share import share
+
+    setting = Setting(CPUS, Room([]), Mark(storage_at(tmp_path), "of the driver", within=0.0))
+    probes = Probes(ready, setting, share(ready).prepared, trials=1)
+    with pytest.raises(ResourceError, match=r"node \S+ does not see .*; set output\.storage to"):
+        probes.wait(Stages(Console(quiet=True)))
+
+
+CHILD = """\
+#!/bin/sh
+cat > /dev/null
+printf %s "${{CUDA_VISIBLE_DEVICES-all}}" > {seen}
+cat {answers}
+echo torn >&2
+exit 1
+"""
+
+
+def child(folder: Path, monkeypatch: pytest.MonkeyPatch, answers: Mapping[str, Answer]) -> Path:
+    """Put a process that gives `answers` and crashes in Python's place; it writes what it sees."""
+    (folder / "answers").write_bytes(b"".join(pickle.dumps(each) for each in answers.items()))
+    script, seen = folder / "python", folder / "seen"
+    script.write_text(CHILD.format(seen=seen, answers=folder / "answers"), encoding="utf-8")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    return seen
+
+
+@pytest.mark.parametrize(("gpus", "visible"), [(0.0, ""), (1.0, "0,3")])
+def test_a_child_that_crashes_after_its_last_answer_has_answered(
+    ready: Ready, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: float, visible: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
+    seen = child(tmp_path, monkeypatch, {"./bert": measured(1.0)})
+    made = estimate_here(ready, replace(CPUS, gpus=gpus, slots=1))
+    assert made.backbones == {"./bert": measured(1.0)}
+    assert seen.read_text() == visible
+
+
+def test_a_child_that_crashes_before_an_answer_is_told_at_the_backbone(
+    ready: Ready, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child(tmp_path, monkeypatch, {})
+    with pytest.raises(ConfigError, match=r"s.yaml:4: .* './bert': cannot be trained: torn"):
+        estimate_here(ready, replace(CPUS, slots=1))
 
 
 @pytest.mark.alone

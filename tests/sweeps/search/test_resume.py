@@ -12,7 +12,7 @@ from ray.tune.search import Searcher
 from sweeps.errors import LedgerError
 from sweeps.search.events import State, Trial
 from sweeps.search.ledger import VERSION, Ledger, read_ledger
-from sweeps.search.resume import recall, reopen
+from sweeps.search.resume import Recalled, recall, reopen
 from sweeps.search.searcher import SpaceSearcher
 from sweeps.search.slot import RESUMED_AT, TRIAL, VALUES
 from sweeps.space.space import SearchSpace
@@ -39,6 +39,16 @@ def then(space: SearchSpace, past: Sequence[Trial], *, taken: int) -> list[dict[
         found.append(given)
         searcher.on_trial_complete(str(len(found) - 1), {"val_f1": 0.5, "epoch": 3})
     return found
+
+
+@pytest.mark.parametrize(("trials", "left"), [(9, 7), (4, 2), (3, 2), (1, 2)])
+def test_interrupted_trials_are_run_though_the_file_asks_for_fewer_now(
+    trials: int, left: int
+) -> None:
+    states = (State.FINISHED, State.RUNNING, State.STOPPED, State.RUNNING)
+    kept = [make_trial(f"t{number}", [0.1], state) for number, state in enumerate(states)]
+    assert Recalled(kept, []).to_run(trials) == left
+    assert Recalled(kept[:1], []).to_run(1) == Recalled(kept[::2], []).to_run(1) == 0
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sweeps.search.resources import Node, Room, plan_slots
-from sweeps.search.room import Following, autoscaler_config, most_nodes
+from sweeps.search.room import Following, autoscaler_config, lacking, most_nodes
 from sweeps.search.searcher import SpaceSearcher
 from sweeps.space.config import ResourcesConfig
 from tests.sweeps.search.made_trials import make_space
@@ -18,6 +18,7 @@ from tests.sweeps.search.made_trials import make_space
 ROOT = Path(__file__).resolve().parents[3]
 HEAD: Node = {"CPU": 0.0, "node:__internal_head__": 1.0}
 NODE: Node = {"CPU": 2.0}
+NODES: dict[str, Any] = {"resources": {"CPU": 2}, "max_workers": 2}
 ADDRESS = "10.0.0.1:6379"
 
 
@@ -121,6 +122,37 @@ def test_the_largest_types_count_where_not_all_nodes_may_run() -> None:
     assert most_nodes(config, [HEAD]) == (HEAD, gpu, gpu, small)
     types["gpu"]["resources"] = {}  # as the cloud has it, which the file does not say
     assert most_nodes(config, [HEAD]) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "most"),
+    [
+        ({"head_node_type": None}, 1),
+        ({"max_workers": None}, 2),
+        ({"available_node_types": {"a": {"resources": {"CPU": 2}, "max_workers": None}}}, 0),
+        ({"available_node_types": None}, None),
+        ({"available_node_types": {"a": None}}, None),
+        ({"available_node_types": {"a": {"resources": None}}}, None),
+    ],
+)
+def test_a_file_written_by_hand_may_leave_things_out(
+    changed: dict[str, Any], most: int | None
+) -> None:
+    config = {"available_node_types": {"a": NODES}, "max_workers": 1} | changed
+    given = {key: value for key, value in config.items() if value is not None}
+    for each in (config, given):
+        found = most_nodes(each, [HEAD])
+        assert found == (None if most is None else (HEAD, *[NODES["resources"]] * most))
+
+
+def test_one_worker_lacks_something_only_where_no_node_is_large_enough() -> None:
+    room = Room([HEAD], most=[HEAD, NODE])
+    plan = plan_slots(ResourcesConfig(), room)
+    assert lacking(plan, room) == (
+        "waiting for 1 worker with 2 CPU each; the cluster has 0 CPU and 0 GPU; "
+        "nodes may be starting"
+    )
+    assert lacking(plan, Room([HEAD, NODE])) == ""
 
 
 def process(top: Path, pid: int, *words: str) -> None:

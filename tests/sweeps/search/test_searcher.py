@@ -239,8 +239,7 @@ def test_a_resumed_grid_runs_what_is_left_of_it(tmp_path: Path) -> None:
     then = play(SpaceSearcher(space, at_once=1, past=past), start=5)
     assert then[0][TRIAL] == "t005"
     made = {space.trial(values).config_hash for values in values_of([*first[:4], *then])}
-    assert len(then) == 8
-    assert len(made) == 12
+    assert (len(then), len(made)) == (8, 12)
 
 
 def test_interrupted_trials_come_first_under_their_old_names(tmp_path: Path) -> None:
@@ -251,11 +250,8 @@ def test_interrupted_trials_come_first_under_their_old_names(tmp_path: Path) -> 
         make_trial("t003", [], values={RATE: 3e-4}),
     ]
     drawn = play(SpaceSearcher(space, at_once=1, past=past))
-    assert [(config[TRIAL], config[RESUMED_AT]) for config in drawn] == [
-        ("t002", 2),
-        ("t003", 0),
-        ("t004", 0),
-    ]
+    named = [(config[TRIAL], config[RESUMED_AT]) for config in drawn]
+    assert named == [("t002", 2), ("t003", 0), ("t004", 0)]
     assert values_of(drawn)[:2] == [{RATE: 2e-4}, {RATE: 3e-4}]
 
 
@@ -300,7 +296,5 @@ def test_maps_and_lists_are_drawn_as_text_and_come_back_as_they_were_given() -> 
         ({"failed": "out of memory", "epoch": 3}, State.FAILED, "out of memory"),
     ],
 )
-def test_a_last_result_says_how_a_trial_ended(
-    result: dict[str, Any], state: State, reason: str
-) -> None:
+def test_a_last_result_says_how_it_ended(result: dict[str, Any], state: State, reason: str) -> None:
     assert state_of(result, 3) == (state, reason)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sweeps.search.probe import attempt
+from sweeps.search.probing import Refused
 from sweeps.search.shipping import FOLDER, Shipped, digest_of, here, read_files, ship
 from tokcls.errors import BackboneError
 from tokcls.model.backbones import Backbone
@@ -104,3 +106,8 @@ def test_a_cache_that_cannot_be_written_is_named(
     (shipped,) = ship({"b": Backbone("b", folder)}).values()
     with pytest.raises(BackboneError, match=r"backbone .b. cannot be kept.*set HF_HOME there"):
         here(elsewhere(shipped))
+    config, data, share = None, None, None  # are not looked at
+    answer = attempt(config, elsewhere(shipped), data, share)  # type: ignore[arg-type]
+    assert isinstance(answer, Refused)
+    assert answer.key == "model.backbone"
+    assert "set HF_HOME there" in answer.reason

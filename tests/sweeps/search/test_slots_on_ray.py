@@ -140,6 +140,7 @@ def test_two_workers_on_two_gpus_get_one_each(two_gpus: dict[str, Any]) -> None:
     assert said["backend"] == "nccl"
     assert [worker["world"] for worker in said["workers"]] == [2, 2]
     assert {worker["visible"] for worker in said["workers"]} == {"0", "1"}
+    assert said["without"] == ""  # who asks for none sees none
 
 
 def test_a_trial_that_raises_fails_alone(stopped_early: Ran) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -16,7 +17,8 @@ import ray
 
 from sweeps.errors import ResourceError
 from sweeps.search.events import State
-from sweeps.search.reach import check_reach
+from sweeps.search.newcomers import Newcomers
+from sweeps.search.reach import NAME, Mark, check_reach, marked
 from sweeps.search.storage import storage_at
 from sweeps.search.tuner import search
 from tests.stores import Bucket, tiny_disk
@@ -29,7 +31,7 @@ JOIN = 'mount -t tmpfs tmpfs "$1" && shift && exec "$@"'
 
 
 def test_a_trial_of_two_workers_goes_on_though_nothing_can_be_saved(
-    ray_cluster: None, tmp_path: Path
+    ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     top = tmp_path / "top"
     top.mkdir()
@@ -41,6 +43,18 @@ def test_a_trial_of_two_workers_goes_on_though_nothing_can_be_saved(
         assert materials.storage.files() == {}
     assert trial.state is State.FINISHED
     assert trial.retries == []
+    storage = storage_at(top / "another node's own disk")
+    with monkeypatch.context() as patch:
+        patch.setattr(Newcomers, "look", lambda self: None)  # so that a trial gets there at all
+        blind = replace(materials, storage=storage, mark=Mark(storage, "of the driver", 0.0))
+        (failed,) = search(blind, [Told()])
+    assert failed.state is State.FAILED
+    assert re.search(r"node \S+ does not see what the driver writes there; set", failed.reason)
+    assert storage.files() == {}
+    told = Told()
+    with pytest.raises(ResourceError, match=r"a node has joined .* does not see .*--resume"):
+        search(blind, [told])
+    assert "ended" not in {kind for kind, *_ in told.events}
     first, second = trial.epochs
     assert first.note.startswith("the weights of epoch 1 are not saved: ")
     assert "the state after epoch 1 is not saved: " in second.note
@@ -84,6 +98,13 @@ def blind_node(folder: Path) -> Iterator[None]:
             time.sleep(0.2)
 
 
+def look_for(newcomers: Newcomers, *, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        newcomers.look()
+        time.sleep(0.2)
+
+
 def test_a_node_that_does_not_see_the_storage_is_named(
     ray_cluster: None, tmp_path: Path, bucket: Bucket
 ) -> None:
@@ -91,7 +112,11 @@ def test_a_node_that_does_not_see_the_storage_is_named(
     for storage in (shared, own):
         Path(storage.root).mkdir()
     check_reach(own)
-    with blind_node(Path(own.root)):
+    with marked(own) as mark, blind_node(Path(own.root)):
+        newcomers = Newcomers(replace(mark, within=0.0))
+        with pytest.raises(ResourceError, match="a node has joined that cannot be used"):
+            look_for(newcomers, seconds=30)
+        assert [*own.files()] == [NAME]
         check_reach(shared)
         check_reach(storage_at(bucket.part()))
         with pytest.raises(ResourceError, match=r"set output\.storage to a path") as refused:

@@ -1,0 +1,57 @@
+"""Nodes that join while trials run are asked for the storage's mark, as soon as they are there."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import ray
+from ray import tune
+from ray.exceptions import RayError
+
+from sweeps.errors import ResourceError
+from sweeps.search.reach import Mark, living, on_node
+from sweeps.search.share import get
+
+EVERY_S = 3.0
+
+
+class Newcomers(tune.Callback):
+    """Has every node that joins while trials run look for the mark.
+
+    Raises ResourceError out of Tune if one does not find it: trial after trial would be lost there.
+    """
+
+    def __init__(self, mark: Mark) -> None:
+        self._mark = mark
+        self._asked: set[str] = set()
+        self._open: list[Any] = []
+        self._next = time.monotonic()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its callbacks to restore from; a sweep is restored from the ledger
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + EVERY_S
+            self.look()
+
+    def look(self) -> None:
+        """Ask the nodes that were not asked yet, and hear what others have to say by now."""
+        new = {node["NodeID"] for node in living()} - self._asked
+        self._asked |= new
+        self._open += [on_node(node, Mark.check, self._mark) for node in new]
+        if not self._open:
+            return
+        answered, self._open = ray.wait(self._open, num_returns=len(self._open), timeout=0)
+        for answer in answered:
+            try:
+                get(answer)
+            except RayError:
+                continue  # it is gone already, and Ray gives a node that comes back another name
+            except ResourceError as error:
+                raise ResourceError(
+                    f"a node has joined that cannot be used, so the sweep has stopped: {error}; "
+                    "or end that node, and go on with --resume"
+                ) from error
