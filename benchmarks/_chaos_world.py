@@ -69,6 +69,9 @@ class Cluster:
                 start_new_session=True,
                 env=settings(self.mark),
             )
+
+    def wait(self) -> None:
+        """Wait until it can be joined."""
         self.address = self._answer()
 
     def ask(self, *command: str) -> Any:
@@ -152,10 +155,11 @@ def world(folder: Path) -> Iterator[World]:
     with ExitStack() as later:
         server.start()
         later.callback(server.kill)
-        later.callback(cluster.stop)
         cluster.start()
+        later.callback(cluster.stop)
         make_world(folder)
         (folder / "s.yaml").write_text(SPACE, encoding="utf-8")
+        cluster.wait()
         server.wait()
         yield World(folder, cluster, server)
 
