@@ -19,8 +19,7 @@ from typing import Any
 
 from benchmarks._chaos_world import World, kill, settings
 
-EPOCHS = 24  # of all trials of the space together
-LATEST = 18  # the last kill comes when so many are in the ledger, or before
+LATEST = 24  # of 48 epochs of all trials together: by then the last kill comes
 LONGEST_DELAY_S = 0.4
 AWAY_S = 3.0
 AGAIN_S = 0.5  # after there was nothing to kill
@@ -131,25 +130,25 @@ class Sweep:
         """Bring something back after a while."""
         self._coming_back.append((time.monotonic() + AWAY_S, back))
 
-    def actor(self, part: str) -> int:
-        """Pick the process of a living actor whose class has `part` in its name; 0: none."""
+    def actors(self, part: str) -> list[int]:
+        """List the processes of living actors whose class has `part` in its name, in any order."""
         processes = self.world.cluster.ask("processes")
         found = [pid for name, pids in processes.items() if part in name for pid in sorted(pids)]
-        return self.rng.choice(found) if found else 0
+        return self.rng.sample(found, len(found))
 
     def kill_actor(self, part: str) -> int:
-        pid = self.actor(part)
+        """Kill one of them."""
+        pid = next(iter(self.actors(part)), 0)
         if pid:
             os.kill(pid, signal.SIGKILL)
         return pid
 
     def lose_node(self) -> int:
         """Take the node of a worker away, and add another after a while."""
-        worker = self.actor("RayTrainWorker")
-        if not worker or not self.world.cluster.ask("lose", str(worker)):
-            return 0
-        self.later(lambda: self.world.cluster.ask("gain"))
-        return worker
+        worker = self.world.cluster.ask("lose", *map(str, self.actors("RayTrainWorker")))
+        if worker:
+            self.later(lambda: self.world.cluster.ask("gain"))
+        return int(worker)
 
     def lose_server(self) -> int:
         """Kill the tracking server, and start it again on the same store after a while."""
@@ -159,10 +158,7 @@ class Sweep:
         return server.process.pid
 
     def lose_driver(self) -> int:
-        """Kill the driver and resume the sweep; who does that sees to the tracking server first."""
-        if self._coming_back:
-            return 0
-        self.world.server.wait()
+        """Kill the driver and resume the sweep, with or without the tracking server."""
         kill(self.driver)
         self.start("--resume")
         return self.driver.pid

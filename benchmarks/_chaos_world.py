@@ -27,7 +27,7 @@ labels: {scheme: {choice: [IOB2, BIOES]}}
 model: {backbone: ./bert}
 train:
   learning_rate: {choice: [0.01, 0.007, 0.005]}
-  epochs: 4
+  epochs: 8
   tokens_per_batch: 16
 search: {algorithm: grid, scheduler: none, retries: 3}
 resources: {cpus_per_worker: 1, concurrent_trials: 2}
@@ -42,6 +42,8 @@ RAY = {
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "4",
 }
+# Its workers for jobs that nobody gives it start four more processes.
+MLFLOW = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 STARTS_WITHIN_S = 60.0
 
 
@@ -120,7 +122,7 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=settings(self.folder / "server"),
+                env=settings(self.folder / "server", **MLFLOW),
             )
 
     def wait(self) -> None:

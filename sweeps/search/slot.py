@@ -96,7 +96,7 @@ class Slot(tune.Trainable):
         self._reported: int = config[RESUMED_AT]
         self._attempts = 0
         self._retries = materials.space.sweep.search.retries
-        self._start_group()
+        self._group: threading.Thread | None = None  # Tune makes slots that it then has no use for
         self._idle, self._home = threading.Timer(self.idle_seconds, self._send_home), False
 
     def _start_group(self) -> None:
@@ -129,6 +129,9 @@ class Slot(tune.Trainable):
         except Exception as error:  # carried to step(), which makes it the trial's result
             self._error = error
 
+    def _alive(self) -> bool:
+        return self._group is not None and self._group.is_alive()
+
     def _send_home(self) -> None:
         self._home = True
         ray.get(self._mailbox.close.remote())
@@ -136,13 +139,14 @@ class Slot(tune.Trainable):
     def _busy(self) -> None:
         """End the idle time; workers that were sent home are given a moment to go."""
         self._idle.cancel()
-        if self._home:
+        if self._home and self._group is not None:
             self._group.join(timeout=HOME_SECONDS)
 
     def _assign(self) -> None:
-        """Hand the trial to the workers, to new ones if their group has ended."""
-        if not self._group.is_alive():
-            ray.kill(self._mailbox)
+        """Hand the trial to the workers, to new ones if there are none or their group has ended."""
+        if not self._alive():
+            if self._group is not None:
+                ray.kill(self._mailbox)
             self._start_group()
         self._home = False
         assignment = self._materials.assignment(self._trial)
@@ -170,7 +174,7 @@ class Slot(tune.Trainable):
             ready, _ = ray.wait([reference], timeout=POLL_SECONDS)
             if ready:
                 return ray.get(reference)
-            if not self._group.is_alive():
+            if not self._alive():
                 self._attempts += 1
                 if self._attempts > ATTEMPTS:
                     return self._ended()
@@ -234,6 +238,8 @@ class Slot(tune.Trainable):
 
     def cleanup(self) -> None:
         self._idle.cancel()
+        if self._group is None:
+            return
         ray.get(self._mailbox.close.remote())
         self._group.join(timeout=20)
         ray.kill(self._mailbox)
