@@ -57,21 +57,25 @@ def ledger_wrong(history: History, configurations: dict[str, int]) -> list[str]:
 
 
 def _mlflow(sweep: Sweep, history: History) -> list[str]:
-    """One run a sweep, one a trial, each epoch's metrics once, and nothing still running."""
+    sweep.world.server.wait()
+    return mlflow_wrong(sweep.world.server.uri, sweep.name, history)
+
+
+def mlflow_wrong(uri: str, experiment: str, history: History) -> list[str]:
+    """Name what is not one run a sweep and one a trial, each ended, with each epoch once."""
     from mlflow.tracking import MlflowClient
 
-    sweep.world.server.wait()
-    client = MlflowClient(tracking_uri=sweep.world.server.uri)
-    experiment = client.get_experiment_by_name(sweep.name)
-    if experiment is None:
+    client = MlflowClient(tracking_uri=uri)
+    there = client.get_experiment_by_name(experiment)
+    if there is None:
         return ["there is no experiment"]
-    runs = client.search_runs([experiment.experiment_id])
+    runs = client.search_runs([there.experiment_id])
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     found = [] if len(parents) == 1 else [f"{len(parents)} runs of the sweep itself"]
     epochs = {t.trial_id: [epoch.number for epoch in t.epochs] for t in history.trials}
-    named = Counter(run.info.run_name for run in children)
-    if named != Counter(epochs):
+    named = Counter(sorted(run.info.run_name for run in children))
+    if named != Counter(list(epochs)):
         found.append(f"runs of trials: {dict(named)}")
     for run in runs:
         if run.info.status != "FINISHED":
@@ -87,13 +91,17 @@ def left(world: World) -> dict[str, Any]:
     """Wait until a sweep's processes are gone and the cluster is free; name what stays."""
     until = time.monotonic() + RETURNS_WITHIN_S
     while True:
-        found: dict[str, Any] = world.cluster.ask("held")
-        titles = {str(pid): _title(pid) for pid in processes_of(world.cluster.mark)}
-        found |= {pid: title for pid, title in titles.items() if _busy(title)}
-        found |= {str(pid): "of the driver" for pid in processes_of(world.folder)}
+        found = world.cluster.ask("held") | processes_left(world.folder, world.cluster.mark)
         if not found or time.monotonic() > until:
-            return found
+            return dict(found)
         time.sleep(0.5)
+
+
+def processes_left(driver: Path, cluster: Path) -> dict[str, str]:
+    """Name the processes marked as a driver's, and those of a cluster that have work to do."""
+    titles = {str(pid): _title(pid) for pid in processes_of(cluster)}
+    busy = {pid: title for pid, title in titles.items() if _busy(title)}
+    return busy | {str(pid): "of the driver" for pid in processes_of(driver)}
 
 
 def _title(pid: int) -> str:

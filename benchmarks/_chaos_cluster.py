@@ -2,8 +2,8 @@
 
     python -m benchmarks._chaos_cluster
 
-Takes one command a line (`processes`, `lose PID`, `gain`, `held`) and answers each with a line of
-JSON; the first line is the address. It ends with its input.
+Takes one command a line (`processes`, `lose PID ...`, `gain`, `held`) and answers each with a line
+of JSON; the first line is the address. It ends with its input.
 """
 
 from __future__ import annotations
@@ -45,14 +45,20 @@ class Nodes:
         self._cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
         return "gained"
 
-    def lose(self, worker: str) -> str:
-        """Kill at once the node that the process `worker` runs on; the head stays (answers "")."""
-        places = {actor.node_id for actor in _alive() if str(actor.pid) == worker}
-        for node in list(self._cluster.worker_nodes):
-            if node.unique_id in places:
+    def lose(self, *workers: str) -> int:
+        """Kill at once the node that a process of `workers` runs on; the head stays.
+
+        Returns the process: the first that is on another node; 0: there is none.
+        """
+        nodes = {each["NodeID"]: each["ObjectStoreSocketName"] for each in _nodes()}
+        places = {str(actor.pid): nodes.get(actor.node_id) for actor in _alive()}
+        stores = {node.plasma_store_socket_name: node for node in self._cluster.worker_nodes}
+        for worker in workers:
+            node = stores.get(places.get(worker))
+            if node is not None:
                 self._cluster.remove_node(node, allow_graceful=False)
-                return str(node.unique_id)
-        return ""
+                return int(worker)
+        return 0
 
     def processes(self) -> dict[str, list[int]]:
         """Give the processes of living actors by the name of their class."""
@@ -78,13 +84,17 @@ class Nodes:
             for each in _alive()
             if each.class_name not in STANDING
         }
-        nodes: Callable[[], list[dict[str, Any]]] = ray.nodes
-        alive = [node for node in nodes() if node["Alive"]]
+        alive = [node for node in _nodes() if node["Alive"]]
         return found if len(alive) == NODES else found | {"nodes": len(alive)}
 
     def close(self) -> None:
         ray.shutdown()
         self._cluster.shutdown()
+
+
+def _nodes() -> list[dict[str, Any]]:
+    nodes: Callable[[], list[dict[str, Any]]] = ray.nodes
+    return nodes()
 
 
 def _alive() -> list[Any]:

@@ -130,25 +130,25 @@ class Sweep:
         """Bring something back after a while."""
         self._coming_back.append((time.monotonic() + AWAY_S, back))
 
-    def actor(self, part: str) -> int:
-        """Pick the process of a living actor whose class has `part` in its name; 0: none."""
+    def actors(self, part: str) -> list[int]:
+        """List the processes of living actors whose class has `part` in its name, in any order."""
         processes = self.world.cluster.ask("processes")
         found = [pid for name, pids in processes.items() if part in name for pid in sorted(pids)]
-        return self.rng.choice(found) if found else 0
+        return self.rng.sample(found, len(found))
 
     def kill_actor(self, part: str) -> int:
-        pid = self.actor(part)
+        """Kill one of them."""
+        pid = next(iter(self.actors(part)), 0)
         if pid:
             os.kill(pid, signal.SIGKILL)
         return pid
 
     def lose_node(self) -> int:
         """Take the node of a worker away, and add another after a while."""
-        worker = self.actor("RayTrainWorker")
-        if not worker or not self.world.cluster.ask("lose", str(worker)):
-            return 0
-        self.later(lambda: self.world.cluster.ask("gain"))
-        return worker
+        worker = self.world.cluster.ask("lose", *map(str, self.actors("RayTrainWorker")))
+        if worker:
+            self.later(lambda: self.world.cluster.ask("gain"))
+        return int(worker)
 
     def lose_server(self) -> int:
         """Kill the tracking server, and start it again on the same store after a while."""

@@ -42,6 +42,8 @@ RAY = {
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "4",
 }
+# Its workers for jobs that nobody gives it start four more processes.
+MLFLOW = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 STARTS_WITHIN_S = 60.0
 
 
@@ -69,6 +71,9 @@ class Cluster:
                 start_new_session=True,
                 env=settings(self.mark),
             )
+
+    def wait(self) -> None:
+        """Wait until it can be joined."""
         self.address = self._answer()
 
     def ask(self, *command: str) -> Any:
@@ -117,7 +122,7 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=settings(self.folder / "server"),
+                env=settings(self.folder / "server", **MLFLOW),
             )
 
     def wait(self) -> None:
@@ -152,10 +157,11 @@ def world(folder: Path) -> Iterator[World]:
     with ExitStack() as later:
         server.start()
         later.callback(server.kill)
-        later.callback(cluster.stop)
         cluster.start()
+        later.callback(cluster.stop)
         make_world(folder)
         (folder / "s.yaml").write_text(SPACE, encoding="utf-8")
+        cluster.wait()
         server.wait()
         yield World(folder, cluster, server)
 

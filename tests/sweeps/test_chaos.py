@@ -1,39 +1,14 @@
-"""One seed of the benchmark that kills everything once, and what it would see."""
+"""One seed of the benchmark that kills everything once."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from benchmarks._chaos_checks import ledger_wrong
 from benchmarks._chaos_run import KINDS, LATEST, blows
 from benchmarks._chaos_world import world
 from benchmarks.chaos import disturbed
-from sweeps.search.ledger import NAME, VERSION, read_ledger
-
-CONFIGURATIONS = {"a": 2, "b": 1}
-DONE = {"event": "done", "winner": "t001", "bundle": ""}
-
-
-def told(folder: Path, *lines: dict[str, Any]) -> list[str]:
-    """Check a ledger of these lines, with a header before them."""
-    header = {"event": "sweep", "version": VERSION, "name": "small", "space": "", "run_id": ""}
-    text = "".join(json.dumps({"time": 1.0, **line}) + "\n" for line in (header, *lines))
-    (folder / NAME).write_text(text, encoding="utf-8")
-    return ledger_wrong(read_ledger(folder), CONFIGURATIONS)
-
-
-def trial(name: str, config_hash: str, epochs: int, state: str = "finished") -> list[Any]:
-    numbers = range(1, epochs + 1)
-    about = {"values": {}, "config": {}, "config_hash": config_hash}
-    return [
-        {"event": "started", "trial": name, **about},
-        *({"event": "epoch", "trial": name, "number": each, "metrics": {}} for each in numbers),
-        {"event": "ended", "trial": name, "state": state, "reason": "why"},
-    ]
 
 
 def test_each_kind_is_killed_once_at_moments_that_the_seed_decides() -> None:

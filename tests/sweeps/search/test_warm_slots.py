@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,14 +72,30 @@ def test_a_slot_does_not_grow_from_trial_to_trial(small: Small) -> None:
     assert thirtieth <= 1.1 * fifth
 
 
-def test_a_slot_without_a_trial_gives_its_room_back_until_it_has_one(small: Small) -> None:
-    materials = small.materials("hasty", "train.epochs=1")
+def drawn(name: str) -> dict[str, Any]:
+    """What the searcher gives Tune for a trial of a fixed configuration."""
+    return {TRIAL: name, VALUES: {}, RESUMED_AT: 0, DIVISION: 1}
 
-    def drawn(name: str) -> dict[str, Any]:
-        return {TRIAL: name, VALUES: {}, RESUMED_AT: 0, DIVISION: 1}
 
+def hasty_slot(small: Small, name: str) -> Any:
+    """Make a slot as Tune does."""
+    materials = small.materials(name, "train.epochs=1")
     actor: Any = ray.remote(num_cpus=0)(tune.with_parameters(HastySlot, materials=materials))
-    slot = actor.remote(config=drawn("t001"))
+    return actor.remote(config=drawn("t001"))
+
+
+def test_a_slot_that_is_never_given_a_trial_starts_no_workers(small: Small) -> None:
+    slot = hasty_slot(small, "surplus")
+    ray.get(slot.__ray_ready__.remote())
+    began = time.monotonic()
+    ray.get(slot.stop.remote())
+    assert time.monotonic() - began < 1.0  # workers that are on their way are waited for
+    assert pids_of("TrainController") == []
+    ray.kill(slot)
+
+
+def test_a_slot_without_a_trial_gives_its_room_back_until_it_has_one(small: Small) -> None:
+    slot = hasty_slot(small, "hasty")
     assert ray.get(slot.train.remote())["epoch"] == 1
     assert held() == {}
     assert ray.get(slot.reset.remote(drawn("t002")))
