@@ -142,11 +142,16 @@ def report_shares(loop: dict[str, Any]) -> None:
     rank = ray.train.get_context().get_world_rank()
     seen = {
         "threads": torch.get_num_threads(),
-        "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "visible": visible(),
         "given": ray.get_runtime_context().get_accelerator_ids()["GPU"],
         "world": torch.distributed.get_world_size(),
     }
     (Path(loop["folder"]) / f"{rank}.json").write_text(json.dumps(seen), encoding="utf-8")
+
+
+def visible() -> str | None:
+    """Which GPUs torch may use in this process."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
 def main(folder: str) -> None:
@@ -169,7 +174,7 @@ def main(folder: str) -> None:
     ).fit()
     workers = [json.loads((Path(folder) / f"{rank}.json").read_text()) for rank in range(2)]
     asked = {"workers": plan.workers, "gpus": plan.gpus, "cpus": plan.cpus, "slots": plan.slots}
-    without = ray.get(ray.remote(num_gpus=0)(os.environ.get).remote("CUDA_VISIBLE_DEVICES"))
+    without = ray.get(ray.remote(num_gpus=0)(visible).remote())
     said = {"plan": asked, "backend": plan.backend, "workers": workers, "without": without}
     print(json.dumps(said))
     ray.shutdown()

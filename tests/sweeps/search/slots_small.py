@@ -65,6 +65,7 @@ class Told:
     """A listener that remembers the order of what it was told."""
 
     events: list[tuple[str, str, int]] = field(default_factory=list)
+    retries: list[Retry] = field(default_factory=list)
 
     def started(self, trial: Trial) -> None:
         self.events.append(("started", trial.trial_id, 0))
@@ -74,6 +75,7 @@ class Told:
 
     def retried(self, trial: Trial, retry: Retry) -> None:
         self.events.append(("retried", trial.trial_id, retry.division))
+        self.retries.append(retry)
 
     def ended(self, trial: Trial) -> None:
         self.events.append(("ended", trial.trial_id, 0))
