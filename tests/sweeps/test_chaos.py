@@ -22,33 +22,6 @@ def test_each_kind_is_killed_once_at_moments_that_the_seed_decides() -> None:
     assert len({tuple(blow.what for blow in ahead) for ahead in drawn.values()}) > 5
 
 
-def test_a_ledger_with_one_good_trial_a_configuration_is_good(tmp_path: Path) -> None:
-    assert told(tmp_path, *trial("t001", "a", 2), *trial("t002", "b", 1), DONE) == []
-
-
-@pytest.mark.parametrize(
-    ("lines", "found"),
-    [
-        ([*trial("t001", "a", 2), DONE], "b never ran"),
-        ([*trial("t001", "a", 2), *trial("t002", "b", 1)], "the sweep is not done"),
-        ([*trial("t001", "a", 1), *trial("t002", "b", 1), DONE], "t001 has epochs [1]"),
-        ([*trial("t001", "a", 2), *trial("t002", "b", 1, "failed"), DONE], "t002 is failed: why"),
-        (
-            [*trial("t001", "a", 2), *trial("t002", "b", 1), *trial("t003", "b", 1), DONE],
-            "b ran 2 times",
-        ),
-        (
-            [*trial("t001", "a", 2), *trial("t002", "b", 1), *trial("t003", "c", 0), DONE],
-            "c is not of the space",
-        ),
-    ],
-)
-def test_a_ledger_that_is_not_as_it_should_be_is_seen(
-    tmp_path: Path, lines: list[Any], found: str
-) -> None:
-    assert found in told(tmp_path, *lines)
-
-
 @pytest.mark.alone
 def test_a_sweep_in_which_everything_is_killed_once_ends_as_an_undisturbed_one(
     tmp_path: Path,
