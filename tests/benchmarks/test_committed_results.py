@@ -20,3 +20,8 @@ def test_a_kept_result_is_one_line_that_names_its_benchmark_and_passed(path: Pat
     assert (RESULTS.parent / f"{path.stem}.py").is_file()
     assert {"ours", "budget", "machine"} <= set(result)
     assert result["pass"] is True
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in RESULTS.parent.glob("[!_]*.py")))
+def test_every_benchmark_has_a_committed_result(name: str) -> None:
+    assert [*RESULTS.glob(f"{name}.json*")], f"run `python -m benchmarks.{name}`, commit its result"

@@ -133,7 +133,9 @@ def test_a_torn_last_line_does_not_part_two_records(tmp_path: Path) -> None:
     place = Place(tmp_path / "here", storage_at(tmp_path / "there"))
     text = recorded(place.folder, place.where, trials=2)
     copied(place, text + b'{"event": "sta')
-    bring_ledger(place)
+    assert bring_ledger(place) == [
+        f"the copy in {place.stored} is older than {place.folder / NAME}"
+    ]
     assert {path.name for path in place.folder.iterdir()} == {NAME}
     assert len(read_ledger(place.folder).trials) == 2
 
