@@ -27,7 +27,7 @@ from benchmarks._result import RESULTS, finish, machine
 SEEDS = range(1, 11)
 UNDISTURBED = 0
 LINES = RESULTS / "chaos.jsonl"
-NO_NEW_SEED_AFTER_S = 450.0
+NO_NEW_SEED_AFTER_S = 360.0
 BUDGET = {"seeds": len(SEEDS), "wrong": 0}
 
 
