@@ -194,10 +194,8 @@ def test_the_sweeps_figures_are_written_once_and_gaps_are_filled_when_it_is_resu
     with pytest.raises(ConnectionResetError):
         second.survey(steps)
     second.survey(steps)
-    told = history(second, "", "trials_over")
-    assert sorted((point.step, point.value) for point in told) == [
-        (number, float(number)) for number in range(1, 400)
-    ]
+    told = sorted((point.step, point.value) for point in history(second, "", "trials_over"))
+    assert told == [(number, float(number)) for number in range(1, 400)]
 
 
 @pytest.mark.slow
