@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import ray
+from ray._common.network_utils import find_free_port
 from ray.cluster_utils import Cluster
 from ray.util import placement_group_table
 from ray.util.state import list_actors
@@ -29,7 +30,8 @@ class Nodes:
 
     def __init__(self) -> None:
         make: Callable[..., Any] = Cluster
-        dashboard = {"include_dashboard": True, "dashboard_host": "127.0.0.1"}
+        dashboard: dict[str, Any] = {"include_dashboard": True, "dashboard_host": "127.0.0.1"}
+        dashboard["dashboard_port"] = find_free_port()  # the usual one may be another Ray's
         head = {"num_cpus": 1, "object_store_memory": STORE_BYTES, **dashboard}
         self._cluster = make(initialize_head=True, head_node_args=head)
         for _ in range(NODES - 1):

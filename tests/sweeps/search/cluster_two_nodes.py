@@ -42,8 +42,8 @@ class TwoNodes:
         return self.folder / node
 
     def environment(self, **added: str) -> dict[str, str]:
-        """What somebody who may use the cluster has in the environment."""
-        return environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN, **added)
+        """What somebody who may use the cluster has in the environment, without the project."""
+        return without_project(environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN, **added))
 
     def run(self, name: str, *, env: dict[str, str]) -> dict[str, object]:
         """Run one of `cluster_processes` with the cluster's address."""
@@ -56,6 +56,11 @@ class TwoNodes:
         given = ("job", "submit", "--address", self.dashboard, "--runtime-env-json", runtime)
         command = (*given, "--", *entry)
         return start(self.folder, *command, module="ray.scripts.scripts", env=self.environment())
+
+
+def without_project(variables: dict[str, str]) -> dict[str, str]:
+    """Leave out what makes this checkout importable."""
+    return {name: value for name, value in variables.items() if name != "PYTHONPATH"}
 
 
 def run_process(folder: Path, *arguments: str, env: dict[str, str]) -> dict[str, object]:
@@ -76,7 +81,10 @@ def bare_python(folder: Path) -> Path:
     (packages / "libraries.pth").write_text(f"{Path(ray.__file__).parents[1]}\n", encoding="utf-8")
     python = folder / "bin" / "python"
     tried = subprocess.run(
-        [python, "-c", "import sweeps"], cwd=folder, env=environment(), capture_output=True
+        [python, "-c", "import sweeps"],
+        cwd=folder,
+        env=without_project(environment()),
+        capture_output=True,
     )
     assert b"No module named 'sweeps'" in tried.stderr
     return python

@@ -76,7 +76,12 @@ def lost(folder: Path) -> dict[str, Any]:
     """Run three trials on one node, which is killed; then there are two others."""
     cluster = Cluster(
         initialize_head=True,
-        head_node_args={"num_cpus": 0, "include_dashboard": True, "_system_config": HEALTH},
+        head_node_args={
+            "num_cpus": 0,
+            "include_dashboard": True,
+            "dashboard_port": free_port(),  # the usual one may be another Ray's
+            "_system_config": HEALTH,
+        },
     )
     first = cluster.add_node(num_cpus=1)
     session = ray_session(cluster.address, folder / "ray.log")
@@ -146,6 +151,7 @@ def autoscaling(folder: Path) -> Iterator[str]:
     ray_command = str(Path(sys.executable).with_name("ray"))
     command = [ray_command, "start", "--head", f"--port={port}", "--block", "--num-cpus=0"]
     command += [f"--autoscaling-config={file}", "--dashboard-host=127.0.0.1"]
+    command += [f"--dashboard-port={free_port()}"]
     environment = {"AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1", MARK: str(folder)}
     with (folder / "head.log").open("wb") as log:
         head = subprocess.Popen(
