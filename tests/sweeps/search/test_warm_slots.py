@@ -85,12 +85,13 @@ def hasty_slot(small: Small, name: str) -> Any:
 
 
 def test_a_slot_that_is_never_given_a_trial_starts_no_workers(small: Small) -> None:
+    before = pids_of("TrainController")  # of the test before, if they are still ending
     slot = hasty_slot(small, "surplus")
     ray.get(slot.__ray_ready__.remote())
     began = time.monotonic()
     ray.get(slot.stop.remote())
-    assert time.monotonic() - began < 1.0  # workers that are on their way are waited for
-    assert pids_of("TrainController") == []
+    assert time.monotonic() - began < 10.0  # workers that are on their way are waited for: 20 s
+    assert {*pids_of("TrainController")} <= {*before}
     ray.kill(slot)
 
 
