@@ -11,7 +11,6 @@ import pytest
 from sweeps import preflight as preflight_module
 from sweeps.preflight import local_resources, preflight
 from sweeps.space.space import SearchSpace
-from tests.sweeps.run_made import command, make_world
 from tokcls.errors import ConfigError
 
 Load = Callable[..., SearchSpace]
@@ -100,19 +99,3 @@ def test_only_gpus_that_the_process_may_see_are_counted(
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert local_resources()["GPU"] == gpus
-
-
-@pytest.mark.alone
-@pytest.mark.usefixtures("ray_cluster")
-def test_what_a_cluster_does_not_have_is_said_once_it_is_joined(tmp_path: Path) -> None:
-    import ray
-
-    world = make_world(tmp_path)
-    address = ray.get_runtime_context().gcs_address
-    arguments = ("s.yaml", "resources.workers_per_trial=9", "--address", address)
-    done = command(world, *arguments, limit=90)
-    assert done.code == 2, done.err
-    assert "resources.workers_per_trial=9: a trial of 9 worker(s) with 1 CPU" in done.err
-    assert "joining Ray at" in done.err
-    assert "tokenising" not in done.err
-    assert list((world / "runs" / "small").iterdir()) == []

@@ -43,7 +43,8 @@ class TwoNodes:
 
     def environment(self, **added: str) -> dict[str, str]:
         """What somebody who may use the cluster has in the environment, without the project."""
-        return without_project(environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN, **added))
+        kept = without_project(environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN))
+        return kept | added
 
     def run(self, name: str, *, env: dict[str, str]) -> dict[str, object]:
         """Run one of `cluster_processes` with the cluster's address."""

@@ -114,7 +114,11 @@ def shown(ran: Ran, said: list[str]) -> dict[str, Any]:
     return {
         "slots": ran.materials.plan.slots,
         "trials": {
-            trial.trial_id: [str(trial.state), [epoch.number for epoch in trial.epochs]]
+            trial.trial_id: [
+                str(trial.state),
+                [epoch.number for epoch in trial.epochs],
+                trial.reason,
+            ]
             for trial in ran.trials
         },
         "retries": sum(len(trial.retries) for trial in ran.trials),

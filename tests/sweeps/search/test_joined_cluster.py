@@ -17,7 +17,7 @@ import pytest
 import ray
 
 from sweeps.search.shipping import FOLDER, digest_of, read_files
-from tests.sweeps.run_made import ended, environment, make_world
+from tests.sweeps.run_made import command, ended, environment, make_world
 from tests.sweeps.search.cluster_two_nodes import ROOT, TwoNodes, two_nodes
 
 pytestmark = pytest.mark.alone
@@ -85,3 +85,16 @@ def test_a_cluster_without_the_token_is_refused_with_what_to_set(cluster: TwoNod
     refused = str(cluster.run("join", env=env)["refused"])
     assert f"cannot use the Ray cluster at {cluster.address}" in refused
     assert "RAY_AUTH_MODE=token" in refused
+
+
+def test_what_a_cluster_does_not_have_is_said_once_it_is_joined(
+    cluster: TwoNodes, tmp_path: Path
+) -> None:
+    world = make_world(tmp_path / "world")
+    arguments = ("s.yaml", "resources.workers_per_trial=9", "--address", cluster.address)
+    done = command(world, *arguments, env=cluster.environment(PYTHONPATH=str(ROOT)), limit=90)
+    assert done.code == 2, done.err
+    assert "resources.workers_per_trial=9: a trial of 9 worker(s) with 1 CPU" in done.err
+    assert "joining Ray at" in done.err
+    assert "tokenising" not in done.err
+    assert list((world / "runs" / "small").iterdir()) == []
