@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from tests.sweeps.run_made import MARK, Done, command, environment, processes_of
 ROOT = Path(__file__).resolve().parents[3]
 TOKEN = "3f7a" * 8
 STARTS_WITHIN_S = 60.0
+AGENT = "--dashboard-agent-listen-port"  # the usual one may be another Ray's
 PROCESSES = "tests.sweeps.search.cluster_processes"
 
 
@@ -103,6 +105,7 @@ def two_nodes(folder: Path) -> Iterator[TwoNodes]:
     try:
         _start_node(python, cluster, "head", *head, "--num-cpus=0")
         _start_node(python, cluster, "other", f"--address={cluster.address}", "--num-cpus=1")
+        _until_jobs_are_taken(cluster)
         yield cluster
     finally:
         for pid in processes_of(folder):
@@ -111,12 +114,24 @@ def two_nodes(folder: Path) -> Iterator[TwoNodes]:
         shutil.rmtree(place, ignore_errors=True)  # those who write there may still be ending
 
 
+def _until_jobs_are_taken(cluster: TwoNodes) -> None:
+    """Wait for the agents of the nodes, which start jobs and come up after the nodes."""
+    until = time.monotonic() + STARTS_WITHIN_S
+    while True:
+        job = cluster.submit("true")
+        said = "".join(job.communicate(timeout=STARTS_WITHIN_S))
+        if job.returncode == 0:
+            return
+        assert time.monotonic() < until, said
+        time.sleep(1.0)
+
+
 def _start_node(python: Path, cluster: TwoNodes, name: str, *given: str) -> None:
     variables = {"HF_HOME": str(cluster.cache(name)), MARK: str(cluster.folder)}
     log = cluster.folder / f"{name}.log"
     with log.open("w") as out:  # not a pipe, which would be open for as long as the node lives
         done = subprocess.run(
-            [python, "-m", "ray.scripts.scripts", "start", *given],
+            [python, "-m", "ray.scripts.scripts", "start", *given, f"{AGENT}={free_port()}"],
             cwd=cluster.folder,
             stdout=out,
             stderr=subprocess.STDOUT,

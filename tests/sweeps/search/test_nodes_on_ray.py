@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import RAY_ENVIRONMENT
+from tests.sweeps.run_made import environment
 
 pytestmark = pytest.mark.alone
 
@@ -24,7 +24,7 @@ def story(name: str, folder: Path) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", module, name, str(folder)],
         cwd=ROOT,
-        env={**os.environ, **RAY_ENVIRONMENT},
+        env=environment(**RAY_ENVIRONMENT),
         capture_output=True,
         text=True,
         timeout=300,
