@@ -41,13 +41,23 @@ def test_a_job_trains_on_a_node_that_has_neither_code_nor_backbone(
         sent = cluster.cache("other") / FOLDER
         _until_sent(sent, job)
         (world / "bert").rename(world / "nobody-finds-it-here")
+        _until_trained(world, job)
+        (world / "nobody-finds-it-here").rename(world / "bert")  # bundling is the driver's node's
         out, err = job.communicate(timeout=300)
     assert job.returncode == 0, out + err
     (copy,) = (each for each in sent.iterdir() if not each.name.startswith("."))
     assert digest_of(read_files(copy)) == copy.name
-    assert digest_of(read_files(world / "nobody-finds-it-here")) == copy.name
+    assert digest_of(read_files(world / "bert")) == copy.name
     assert not (cluster.cache("head") / FOLDER).exists()  # the driver's node used the folder itself
     assert len(list(world.glob("runs/small/*/bundle/tokcls.json"))) == 1
+
+
+def _until_trained(world: Path, job: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 200
+    while not any('"ended"' in path.read_text() for path in world.glob("runs/*/*/ledger.jsonl")):
+        assert job.poll() is None, "".join(job.communicate())
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def _until_sent(sent: Path, job: subprocess.Popen[str]) -> None:
