@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import ray
-from ray import tune
 from ray.exceptions import RayError
 
 from sweeps.errors import ResourceError
 from sweeps.search.reach import Mark, living, on_node
 from sweeps.search.share import get
+from sweeps.search.watching import Watching
 
-EVERY_S = 3.0
 
-
-class Newcomers(tune.Callback):
+class Newcomers(Watching):
     """Has every node that joins while trials run look for the mark.
 
     Raises ResourceError out of Tune if one does not find it: trial after trial would be lost there.
     """
 
     def __init__(self, mark: Mark) -> None:
+        super().__init__()
         self._mark = mark
         self._asked: set[str] = set()
         self._open: list[Any] = []
-        self._next = time.monotonic()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles its callbacks to restore from; a sweep is restored from the ledger
-
-    def on_step_begin(self, iteration: int, trials: list[Any], **_: Any) -> None:
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + EVERY_S
-            self.look()
 
     def look(self) -> None:
         """Ask the nodes that were not asked yet, and hear what others have to say by now."""

@@ -5,23 +5,21 @@ Read by the driver; while a sweep runs, again every few seconds.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import ray
 import yaml
-from ray import tune
 from ray.util import placement_group_table
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeps.search.resources import Node, Room, SlotPlan, counted, slots_in
 from sweeps.search.searcher import SpaceSearcher
+from sweeps.search.watching import Watching
 from sweeps.space.config import ResourcesConfig
 
 HEAD = "node:__internal_head__"  # Ray's own resource, of which the head node has 1
-EVERY_SECONDS = 3.0
 
 
 def cluster_room() -> Room:
@@ -98,7 +96,7 @@ def most_nodes(config: Mapping[str, Any], heads: Iterable[Node]) -> tuple[Node, 
     return (*heads, *workers[: config.get("max_workers")]) if types else None
 
 
-class Following(tune.Callback):
+class Following(Watching):
     """Lets as many trials run at once as there is room for while nodes join and leave.
 
     `say` is told of every change, and of what slots wait for.
@@ -112,20 +110,14 @@ class Following(tune.Callback):
         room: Room,
         say: Callable[[str], None],
     ) -> None:
+        super().__init__()
         self._searcher, self._config, self._plan, self._say = searcher, config, plan, say
         self._room = room
-        self._next = time.monotonic() + EVERY_SECONDS
         self._waiting, self._told = 0, ""
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles its callbacks to restore from; a sweep is restored from the ledger
-
-    def on_step_begin(self, iteration: int, trials: list[Any], **_: Any) -> None:
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + EVERY_SECONDS
-            self.follow(alive_nodes())
-            self.wait_for(waiting_groups(self._plan))
+    def look(self) -> None:
+        self.follow(alive_nodes())
+        self.wait_for(waiting_groups(self._plan))
 
     def follow(self, nodes: tuple[Node, ...]) -> None:
         """Take over what there is now; one slot is always kept, to wait for a node."""

@@ -119,15 +119,38 @@ def search(
     Returns early, with trials left RUNNING, when it is interrupted; raises ResourceError, with
     trials left RUNNING, if a node joins that does not see the storage.
     """
-    space, plan = materials.space, materials.plan
+    space = materials.space
     os.environ.update(ENVIRONMENT)
     telling = Telling(space, listeners, past)
-    searcher = SpaceSearcher(space, at_once=plan.slots, past=past, taken=taken)
-    following = Following(searcher, space.sweep.resources, plan, cluster_room(), say)
-    callbacks: list[tune.Callback] = [telling, following]
-    if materials.mark is not None:
-        callbacks.append(Newcomers(materials.mark))
-    tuner = tune.Tuner(
+    searcher = SpaceSearcher(space, at_once=materials.plan.slots, past=past, taken=taken)
+    callbacks = [telling, *_watching(materials, searcher, say)]
+    tuner = _tuner(materials, searcher, past, callbacks)
+    heard = signal.getsignal(signal.SIGINT)
+    try:
+        tuner.fit()
+    finally:
+        # Tune leaves a handler behind that swallows the first Ctrl-C after it.
+        signal.signal(signal.SIGINT, heard)
+    return list(telling.trials.values())
+
+
+def _watching(
+    materials: Materials, searcher: SpaceSearcher, say: Callable[[str], None]
+) -> list[tune.Callback]:
+    """What looks at the cluster meanwhile: its room, and its new nodes where storage may differ."""
+    resources = materials.space.sweep.resources
+    following = Following(searcher, resources, materials.plan, cluster_room(), say)
+    return [following, *([Newcomers(materials.mark)] if materials.mark is not None else [])]
+
+
+def _tuner(
+    materials: Materials,
+    searcher: SpaceSearcher,
+    past: Sequence[Trial],
+    callbacks: list[tune.Callback],
+) -> tune.Tuner:
+    space = materials.space
+    return tune.Tuner(
         tune.with_resources(
             tune.with_parameters(Slot, materials=materials),
             # Slots only steer: they sit on the head and take no CPU.
@@ -149,13 +172,6 @@ def search(
             verbose=0,
         ),
     )
-    heard = signal.getsignal(signal.SIGINT)
-    try:
-        tuner.fit()
-    finally:
-        # Tune leaves a handler behind that swallows the first Ctrl-C after it.
-        signal.signal(signal.SIGINT, heard)
-    return list(telling.trials.values())
 
 
 def _name(trial: Any) -> str:

@@ -139,12 +139,12 @@ def test_a_trial_on_two_hosts_outlives_that_one_is_cut_off(tmp_path: Path) -> No
     folder = make_world(tmp_path)
     try:
         with pair(tmp_path) as cluster:
-            cut_off_in_the_middle(folder, cluster)
+            assert_it_outlives_two_cuts(folder, cluster)
     except NotAllowed as error:
         pytest.skip(f"no network namespaces here: {error}")
 
 
-def cut_off_in_the_middle(folder: Path, cluster: Pair) -> None:
+def assert_it_outlives_two_cuts(folder: Path, cluster: Pair) -> None:
     def events() -> Events:
         found = folder.glob("runs/small/*/ledger.jsonl")
         return ledger(newest(folder)) if any(found) else Events()

@@ -118,6 +118,8 @@ def test_a_driver_of_this_machine_that_is_gone_is_followed_at_once(storage: Stor
     write_json(storage, NAME, asdict(Beat(**asdict(gone), token="its-token")))
     follower = heartbeat(storage)
     follower.take(lambda text: never())
+    assert follower.ours()
+    assert read(follower.storage)["pid"] == os.getpid()
     follower.close()
 
 
@@ -126,6 +128,8 @@ def test_what_no_driver_wrote_holds_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / NAME).write_text(text)
     follower = heartbeat(storage_at(tmp_path))
     follower.take(lambda text: never())
+    assert follower.ours()
+    assert read(follower.storage)["pid"] == os.getpid()
     follower.close()
 
 

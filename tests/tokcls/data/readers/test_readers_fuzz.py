@@ -54,13 +54,13 @@ JSON = st.recursive(
 KEYS = ["tokens", "words", "tags", "ner_tags", "text", "entities", "spans", "document"]
 
 
-def holds(file: Path, content: bytes, rules: Rules) -> bool:
-    """Read a file as `reads` does."""
+def assert_holds(file: Path, content: bytes, rules: Rules) -> bool:
+    """Read a file as `assert_reads` does."""
     file.write_bytes(content)
-    return reads(lambda: read_split([file], rules).sentences)
+    return assert_reads(lambda: read_split([file], rules).sentences)
 
 
-def reads(read: Callable[[], Iterable[Sentence]]) -> bool:
+def assert_reads(read: Callable[[], Iterable[Sentence]]) -> bool:
     """Read; sentences must be whole, an error the project's own with a problem in it."""
     try:
         found = list(read())
@@ -96,20 +96,20 @@ def good(format_: str, tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def test_the_files_that_are_changed_below_are_right(
     tmp_path: Path, format_: str, good: bytes
 ) -> None:
-    assert holds(tmp_path / f"a.{format_}", good, Rules())
+    assert assert_holds(tmp_path / f"a.{format_}", good, Rules())
     assert format_of(tmp_path / f"a.{format_}", Rules()) == format_
 
 
 @given(content=st.binary(max_size=200), rules=RULES)
 @QUICK
 def test_random_bytes(tmp_path: Path, format_: str, content: bytes, rules: Rules) -> None:
-    holds(tmp_path / f"a.{format_}", content, rules)
+    assert_holds(tmp_path / f"a.{format_}", content, rules)
 
 
 @given(content=st.text(st.sampled_from('aO#BI-X \t\n\r"{}[]:,;1é\u3000\ufeff'), max_size=80))
 @QUICK
 def test_random_text(tmp_path: Path, format_: str, content: str) -> None:
-    holds(tmp_path / f"a.{format_}", content.encode(), Rules())
+    assert_holds(tmp_path / f"a.{format_}", content.encode(), Rules())
 
 
 def changed(good: bytes) -> st.SearchStrategy[bytes]:
@@ -131,7 +131,7 @@ def changed(good: bytes) -> st.SearchStrategy[bytes]:
 def test_good_files_with_a_few_changes(
     tmp_path: Path, format_: str, good: bytes, data: st.DataObject, rules: Rules
 ) -> None:
-    holds(tmp_path / f"a.{format_}", data.draw(changed(good)), rules)
+    assert_holds(tmp_path / f"a.{format_}", data.draw(changed(good)), rules)
 
 
 @given(data=st.data(), rules=RULES)
@@ -142,7 +142,7 @@ def test_two_parts_with_a_few_changes(
     paths = [tmp_path / f"train-0000{at}-of-00002.{format_}" for at in (0, 1)]
     for path in paths:
         path.write_bytes(data.draw(st.just(good) | changed(good)))
-    reads(lambda: read_split(paths, rules).sentences)
+    assert_reads(lambda: read_split(paths, rules).sentences)
 
 
 VALUES = st.lists(st.sampled_from(["a", "", "O", "B-X", "PER"]) | st.none(), max_size=3)
@@ -162,7 +162,7 @@ def test_parts_with_columns_of_their_own(
     paths = [tmp_path / f"train-{at:05}-of-{len(tables):05}.parquet" for at in range(len(tables))]
     for path, columns in zip(paths, tables, strict=True):
         Dataset.from_dict(columns).to_parquet(path)
-    reads(lambda: read_split(paths, Rules()).sentences)
+    assert_reads(lambda: read_split(paths, Rules()).sentences)
 
 
 @given(data=st.data())
@@ -180,7 +180,7 @@ def test_a_saved_data_set_with_a_few_changes(
         for rows in read_saved(folder).values():
             yield from read_dataset(rows, "saved").sentences
 
-    reads(read)
+    assert_reads(read)
 
 
 @given(data=st.data(), names=st.sets(st.sampled_from(["train", "dev", "val", "test"]), min_size=1))
@@ -196,14 +196,16 @@ def test_a_folder_of_files_with_a_few_changes(
             data.draw(st.just(content) | changed(content) | st.binary(max_size=20))
         )
     share = data.draw(st.none() | st.just(0.5))
-    reads(lambda: load_corpus(DataConfig(source=str(folder), validation=share), seed=1).train)
+    assert_reads(
+        lambda: load_corpus(DataConfig(source=str(folder), validation=share), seed=1).train
+    )
 
 
 @given(records=st.lists(st.dictionaries(st.sampled_from([*KEYS, "label_names"]), JSON), max_size=3))
 @QUICK
 def test_json_records_of_any_kind(tmp_path: Path, records: list[dict[str, Any]]) -> None:
     content = "\n".join(json.dumps(record) for record in records)
-    holds(tmp_path / "a.jsonl", content.encode(), Rules())
+    assert_holds(tmp_path / "a.jsonl", content.encode(), Rules())
 
 
 BOMBS: dict[str, Callable[[], str]] = {
@@ -221,4 +223,4 @@ BOMBS: dict[str, Callable[[], str]] = {
 
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_json_made_to_break_a_reader_is_refused(tmp_path: Path, bomb: str) -> None:
-    assert not holds(tmp_path / "a.jsonl", BOMBS[bomb]().encode(), Rules())
+    assert not assert_holds(tmp_path / "a.jsonl", BOMBS[bomb]().encode(), Rules())
