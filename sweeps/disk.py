@@ -37,8 +37,12 @@ def disk_needed(parameters: int, slots: int, keep_top: int) -> int:
 
 def free_disk(folder: Path) -> int:
     """Bytes that are free where `folder` is, or will be made."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    return shutil.disk_usage(there).free
+    return shutil.disk_usage(existing(folder)).free
+
+
+def existing(folder: Path) -> Path:
+    """Give a folder, or the nearest one above it that is there."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def parameters_of(backbone: Backbone) -> int:

@@ -12,7 +12,7 @@ import signal
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -24,8 +24,12 @@ from sweeps.space.space import SearchSpace, load_space
 from sweeps.stop import GONE_WITHIN_S, adopt_orphans, end_children, told_of_interrupt
 from tokcls.errors import ProblemsError, TokclsError
 
+if TYPE_CHECKING:
+    from sweeps.estimate import Estimate
+    from sweeps.preflight import Ready
+    from sweeps.search.resources import SlotPlan
+
 DONE, NOTHING, WRONG, INTERRUPTED = 0, 1, 2, 130
-NOT_ESTIMATED = "slots, time and disk are estimated once the cluster is joined, before any trial"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -39,7 +43,8 @@ Check = Annotated[
     bool,
     typer.Option(
         "--check",
-        help="look everything up, train two batches of each backbone; starts no Ray and no trial",
+        help="look everything up, train two batches of each backbone; starts no trial, and no Ray "
+        "(with --address it asks that cluster)",
     ),
 ]
 AsJson = Annotated[
@@ -92,7 +97,7 @@ def main(
         stages.say(f"reading {file}")
         space = load_space(file, overrides or ())
         if check:
-            _check(space, stages, terminal.out, address, as_json=as_json)
+            _check(space, stages, terminal, address, as_json=as_json)
         else:
             _run(space, stages, terminal, resume=resume, serve=serve, address=address)
 
@@ -120,33 +125,43 @@ def _exit_codes(stages: Stages, terminal: Terminal, *, as_json: bool) -> Iterato
 
 
 def _check(
-    space: SearchSpace, stages: Stages, out: TextIO, address: str | None, *, as_json: bool
+    space: SearchSpace, stages: Stages, terminal: Terminal, address: str | None, *, as_json: bool
 ) -> None:
     """Look everything up, as a sweep would, and say what would be run on which corpus."""
     from sweeps.checks import room_noted
     from sweeps.preflight import preflight
     from sweeps.search.cluster import cluster_address
-    from sweeps.search.probing import STAGE, estimate_here
     from tokcls.data.profile import profile
 
+    address = cluster_address(address)
     with stages("looking up backbones and corpus"):
-        ready = preflight(space, local=cluster_address(address) is None)
+        ready = preflight(space, local=address is None)
     folders = {name: backbone.folder for name, backbone in ready.backbones.items()}
     with stages("cutting the corpus into windows"):
         found = profile(ready.corpus, folders, ready.space.data, ready.space.label_choices)
-    lines, estimate, plan = [*ready.space.describe(), *found.lines()], None, ready.plan
-    if plan is None:
-        lines.append(NOT_ESTIMATED)
-    else:
-        with stages(STAGE, "10 s and more, the first time longer"):
-            estimate = estimate_here(ready, plan)
-        lines += [plan.describe(), *(f"note: {note}" for note in room_noted(space, plan.slots))]
-        lines += estimate.lines()
+    plan, estimate = _estimate(ready, stages, terminal, address)
     if as_json:
-        costs = {"estimate": estimate.to_json() if estimate else None}
-        print(json.dumps(found.to_json() | costs | {"problems": []}), file=out)
+        costs = {"slots": plan.slots, "estimate": estimate.to_json()}
+        print(json.dumps(found.to_json() | costs | {"problems": []}), file=terminal.out)
         return
-    print(*lines, f"{space.file}: good", sep="\n", file=out)
+    notes = (f"note: {note}" for note in room_noted(space, plan.slots))
+    lines = [*ready.space.describe(), *found.lines(), plan.describe(), *notes, *estimate.lines()]
+    print(*lines, f"{space.file}: good", sep="\n", file=terminal.out)
+
+
+def _estimate(
+    ready: Ready, stages: Stages, terminal: Terminal, address: str | None
+) -> tuple[SlotPlan, Estimate]:
+    """Have two batches of each backbone trained: here, or on the cluster at `address`."""
+    if address is not None:
+        from sweeps.staged import estimate_there
+
+        return estimate_there(ready, stages, terminal, address)
+    from sweeps.search.probing import STAGE, estimate_here
+
+    assert ready.plan is not None
+    with stages(STAGE, "10 s and more, the first time longer"):
+        return ready.plan, estimate_here(ready, ready.plan)
 
 
 def _run(

@@ -5,41 +5,38 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sweeps.checks import room_noted
 from sweeps.console import Stages, Terminal
-from sweeps.disk import already_held, check_disk
+from sweeps.disk import already_held
 from sweeps.errors import NothingFinished, SweepError
-from sweeps.estimate import Estimate
 from sweeps.outcome.choice import choose
 from sweeps.outcome.delivery import Left, Record, deliver, left_from, make_tracker, recording
 from sweeps.outcome.finish import Finished, finish
 from sweeps.outcome.leaderboard import Leaderboard
 from sweeps.outcome.report import Outcome
-from sweeps.preflight import Ready, at_key, plan_for, preflight
+from sweeps.preflight import Ready, preflight
 from sweeps.search.aside import Aside
 from sweeps.search.cluster import cluster_address, ray_session
 from sweeps.search.events import Listener, Trial
 from sweeps.search.ledger import NAME as LEDGER
 from sweeps.search.ledger import Ledger
 from sweeps.search.opened import Opened, opened
-from sweeps.search.probing import Probes, Setting
 from sweeps.search.progress import Progress
 from sweeps.search.reach import Mark, check_reach, marked
-from sweeps.search.remaining import remaining_of
+from sweeps.search.remaining import Remaining, remaining_of
 from sweeps.search.resume import recall
-from sweeps.search.room import cluster_room
-from sweeps.search.share import result_of, share
-from sweeps.search.shipping import ship
+from sweeps.search.share import result_of
 from sweeps.search.slot import Materials, assignment_of
 from sweeps.search.tidy import Tidy
 from sweeps.search.tuner import search
 from sweeps.space.sizes import bytes_of
 from sweeps.space.space import SearchSpace
+from sweeps.staged import staged
 from tokcls.errors import ConfigError, TokclsError
 
 
@@ -139,20 +136,12 @@ def _run(ready: Ready, run: Opened, mark: Mark | None, stages: Stages) -> Outcom
     place, history = run.place, run.history
     space, started = ready.space, history.trials if history else []
     past = recall(space, started)
-    room = cluster_room()
-    plan = plan_for(space, room)
-    check_disk(space, ready.backbones.values(), plan.slots, held=already_held(place.storage))
-    if mark is not None:
-        with stages("sending the backbones to the cluster"):
-            ready = replace(ready, backbones=ship(ready.backbones))
-    shared = share(ready)
-    setting = Setting(plan, room, mark)
-    probes = Probes(ready, setting, shared.prepared, trials=past.to_run(space.trials))
+    held = already_held(place.storage)
+    begun = staged(ready, stages, mark=mark, held=held, trials=past.to_run(space.trials))
+    ready, plan = begun.ready, begun.plan
     with stages("opening MLflow"):
         tracker = make_tracker(ready, place.folder, history)
-    with stages("tokenising the corpus"):
-        data = at_key(space, "model.backbone", shared.wait)
-    estimate = probes.wait(stages)
+    estimate = begun.wait(stages)
     ledger = Ledger(place.folder)
     file = {"space": space.to_yaml(), "space_hash": space.space_hash}
     if history is None:
@@ -163,10 +152,15 @@ def _run(ready: Ready, run: Opened, mark: Mark | None, stages: Stages) -> Outcom
         stages.notes(past.notes())
     if estimate is not None:
         tracker.describe(estimate.params())
-    with recording(ready, ledger, tracker, past, stages, followed=run.followed) as record:
+        for line in estimate.lines():
+            stages.say(line)
+    remaining = remaining_of(estimate, trials=space.trials, slots=plan.slots)
+    record_in = (ready, ledger, tracker, past, stages)
+    with recording(*record_in, followed=run.followed, remaining=remaining) as record:
+        data = dict(begun.shared.prepared)
         materials = Materials(space, place.folder, plan, ready.backbones, data, place.storage, mark)
-        running = _Running(record, materials, shared.words, run.copies)
-        trials = _search(running, past.kept, estimate, taken=len(started))
+        running = _Running(record, materials, begun.shared.words, run.copies)
+        trials = _search(running, past.kept, remaining, taken=len(started))
         return _conclude(running, trials)
 
 
@@ -183,7 +177,7 @@ def _deliver_only(ready: Ready, run: Opened, left: Left, stages: Stages) -> Outc
 
 
 def _search(
-    running: _Running, past: Sequence[Trial], estimate: Estimate | None, *, taken: int
+    running: _Running, past: Sequence[Trial], remaining: Remaining, *, taken: int
 ) -> list[Trial]:
     """Run the trials, those of `past` left out; raise Interrupted if some are not over.
 
@@ -194,7 +188,6 @@ def _search(
     trials_ = "1 trial" if space.trials == 1 else f"{space.trials} trials"
     stages.say(f"{trials_} in {plan.describe()}; {running.folder}")
     total, metric = space.trials, space.sweep.search.metric
-    remaining = remaining_of(estimate, trials=total, slots=plan.slots)
     progress = Progress(
         stages.console, total=total, slots=plan.slots, metric=metric, remaining=remaining
     )

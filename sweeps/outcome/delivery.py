@@ -26,6 +26,7 @@ from sweeps.search.background import InBackground
 from sweeps.search.events import Trial
 from sweeps.search.ledger import History, Ledger
 from sweeps.search.overview import Overview
+from sweeps.search.remaining import Remaining
 from sweeps.search.resume import Recalled, recall
 from sweeps.search.shown import End, SweepRun
 from sweeps.search.tracking import Tracker, tracking_uri
@@ -76,14 +77,17 @@ def recording(
     stages: Stages,
     *,
     followed: Callable[[], bool],
+    remaining: Remaining | None = None,
 ) -> Iterator[Record]:
     """Have MLflow written from now on; no run may look as if it still went on after an error.
 
-    The runs of a driver that was `followed` do go on: its follower writes them.
+    The runs of a driver that was `followed` do go on: its follower writes them. `remaining` is
+    what reckons the time left where trials are to be run.
     """
     tracking = InBackground(tracker, past.kept)
     metric = ready.space.sweep.search.metric
-    overview = Overview(tracking.survey, total=ready.space.trials, metric=metric)
+    total = ready.space.trials
+    overview = Overview(tracking.survey, total=total, metric=metric, remaining=remaining)
     overview.recall(past.kept, past.left_out)
     try:
         yield Record(ready, ledger.path.parent, ledger, tracker, tracking, overview, stages)

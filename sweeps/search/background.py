@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -34,7 +34,7 @@ class Writer(Protocol):
 
     def write(self, trial: Trial) -> None: ...
 
-    def survey(self, steps: Sequence[Figures]) -> None: ...
+    def survey(self, steps: Sequence[Figures], tags: Mapping[str, str]) -> None: ...
 
     def close(self, end: End) -> None: ...
 
@@ -66,9 +66,9 @@ class InBackground:
     def ended(self, trial: Trial) -> None:
         self._tell(trial)
 
-    def survey(self, steps: Sequence[Figures]) -> None:
-        """Have the sweep's figures written, as far as they are not; the sequence may grow on."""
-        self._add(FIGURES, partial(self._writer.survey, steps))
+    def survey(self, steps: Sequence[Figures], tags: Mapping[str, str]) -> None:
+        """Have the sweep's figures and tags written, as far as they are not; steps may grow on."""
+        self._add(FIGURES, partial(self._writer.survey, steps, tags))
 
     def _tell(self, trial: Trial) -> None:
         state = replace(trial, epochs=[*trial.epochs], retries=[*trial.retries])

@@ -1,15 +1,20 @@
-"""The sweep's own run in MLflow counts its trials as the terminal does, and has the best score."""
+"""The sweep's own run in MLflow says what the terminal says: trials by state, best score, time."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from sweeps.console import duration
 from sweeps.search.events import Retry, State, Trial
 from sweeps.search.mailbox import Epoch
+from sweeps.search.remaining import Remaining
 from sweeps.search.shown import Figures
+
+TIME_LEFT = "time_left"  # the tag of it; unlike figures, it is another in every session
+Log = Callable[[Sequence[Figures], Mapping[str, str]], None]
 
 
 @dataclass(frozen=True)
@@ -26,15 +31,16 @@ class Overview:
     """A listener that has `log` show the sweep's figures after each epoch and each end of a trial.
 
     A figure's step is the number of epochs and ends of trials so far. All follow from the ledger,
-    so they are the same in every session, and `log` is given all of them each time.
+    so they are the same in every session, and `log` is given all of them each time; and as a tag
+    the time that is left, if `remaining` reckons it.
     """
 
     def __init__(
-        self, log: Callable[[Sequence[Figures]], None], *, total: int, metric: str
+        self, log: Log, *, total: int, metric: str, remaining: Remaining | None = None
     ) -> None:
-        self._log = log
+        self._log, self._remaining = log, remaining
         self._total, self._metric = total, metric
-        self._begun: set[str] = set()
+        self._begun: dict[str, Trial] = {}
         self._ended: Counter[State] = Counter()
         self._best: float | None = None
         self._steps: list[Figures] = []
@@ -49,7 +55,7 @@ class Overview:
             if event.epoch is not None or event.end:
                 self._step(event.at)
         if self._steps:
-            self._log(self._steps)
+            self._log(self._steps, self._time_left())
 
     def started(self, trial: Trial) -> None:
         self._count(_Event(trial.started_at, trial))
@@ -66,10 +72,18 @@ class Overview:
     def _tell(self, event: _Event) -> None:
         self._count(event)
         self._step(event.at)
-        self._log(self._steps)
+        self._log(self._steps, self._time_left())
+
+    def _time_left(self) -> dict[str, str]:
+        if self._remaining is None:
+            return {}
+        if self._ended.total() >= self._total:
+            return {TIME_LEFT: "none"}
+        left = self._remaining.seconds(self._begun.values(), time.monotonic())
+        return {TIME_LEFT: "unknown" if left is None else f"about {duration(left)}"}
 
     def _count(self, event: _Event) -> None:
-        self._begun.add(event.trial.trial_id)
+        self._begun[event.trial.trial_id] = event.trial
         if event.epoch is not None:
             score = event.epoch.metrics[self._metric]
             self._best = score if self._best is None else max(self._best, score)

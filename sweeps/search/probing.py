@@ -154,7 +154,7 @@ class Probes:
         self._asked = {name: ask() for name, ask in self._ask.items()}
 
     def wait(self, stages: Stages) -> Estimate | None:
-        """Say what the sweep is estimated to cost, and what is waited for meanwhile.
+        """Reckon what the sweep costs; says what is waited for. None: no trial is to be run.
 
         Raises ConfigError if a backbone fails, ResourceError if a node does not see the storage or
         Ray cannot have it measured.
@@ -165,10 +165,7 @@ class Probes:
         with stages(STAGE):
             given = {name: answered(partial(self._get, stages, name)) for name in self._asked}
         measured = judged(space, plan, given, local=self._ready.plan is not None)
-        made = estimate(space, plan, measured, trials=self._trials)
-        for line in made.lines():
-            stages.say(line)
-        return made
+        return estimate(space, plan, measured, trials=self._trials)
 
     def _get(self, stages: Stages, name: str, again: bool) -> Answer:
         """Wait for an answer, to a new question if it is asked `again`."""

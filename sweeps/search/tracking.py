@@ -165,7 +165,7 @@ class Tracker:
         """Add parameters to the sweep's own run, before it is opened."""
         self._sweep = replace(self._sweep, params={**self._sweep.params, **params})
 
-    def survey(self, steps: Sequence[Figures]) -> None:
+    def survey(self, steps: Sequence[Figures], tags: Mapping[str, str]) -> None:
         """Add those figures of the whole sweep to its own run that it lacks; `steps` are all."""
         with self._writing(FIGURES):
             assert self._own is not None
@@ -173,7 +173,7 @@ class Tracker:
             if FIGURES in self._in_doubt:
                 there, self._surveyed = self._steps(self._own, FIGURES_SEEN_BY), 0
             new = steps[self._surveyed :]
-            self._bring(self._own, {}, list(points_of_sweep(new, there)), {})
+            self._bring(self._own, {}, list(points_of_sweep(new, there)), tags)
             self._surveyed += len(new)
 
     def close(self, end: End) -> None:

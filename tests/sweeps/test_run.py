@@ -145,6 +145,7 @@ def test_the_sweeps_own_run_counts_its_trials(full: Sweep) -> None:
     assert shown["best_val_f1"] == max(
         each.data.metrics["best_val_f1"] for each in full.children.values()
     )
+    assert full.parent.data.tags["time_left"] == "none"
     history = full.client.get_metric_history(full.parent.info.run_id, "trials_over")
     assert [(each.step, each.value) for each in history] == [
         (1, 0.0), (2, 0.0), (3, 1.0), (4, 1.0), (5, 1.0), (6, 2.0)

@@ -280,15 +280,6 @@ def test_a_cluster_that_is_not_there_is_refused(world: Path) -> None:
     assert processes_of(world) == []
 
 
-def test_a_check_joins_no_cluster_and_says_what_is_not_estimated(world: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-        done = command(world, "s.yaml", "--check", "--address", address, limit=60)
-    assert done.code == 0, done.err
-    assert "slots, time and disk are estimated once the cluster is joined" in done.out
-    assert "words/s" not in done.out
-
-
 def test_there_is_nothing_to_resume_where_nothing_was_run(world: Path) -> None:
     done = command(world, "s.yaml", "--resume", limit=60)
     assert_refused(done, world, "nothing to resume", "run without --resume")

@@ -3,7 +3,7 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +31,7 @@ class Store:
     def write(self, trial: Trial) -> None:
         self.told.append(trial.trial_id)
 
-    def survey(self, steps: Sequence[Figures]) -> None:
+    def survey(self, steps: Sequence[Figures], tags: Mapping[str, str]) -> None:
         self.told.append(f"{len(steps)} steps")
 
     def close(self, end: End) -> None:

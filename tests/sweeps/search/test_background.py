@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
@@ -37,7 +37,7 @@ class Store:
     def write(self, trial: Trial) -> None:
         self._tell(f"{trial.trial_id} {trial.state} {len(trial.epochs)} {len(trial.retries)}")
 
-    def survey(self, steps: Sequence[Figures]) -> None:
+    def survey(self, steps: Sequence[Figures], tags: Mapping[str, str]) -> None:
         self._tell(f"figures {[each.step for each in steps]}")
 
     def close(self, end: End) -> None:
@@ -118,7 +118,7 @@ def test_figures_of_the_sweep_are_written_once_the_store_answers(
     steps: list[Figures] = []
     for step in (1, 2, 3):
         steps.append(Figures(step, 0.0, {"trials_over": 1.0}))
-        background.survey(steps)
+        background.survey(steps, {})
     until(lambda: store.calls > 3)
     store.down = None
     assert background.settle(within=5) == []

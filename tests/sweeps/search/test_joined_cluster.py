@@ -5,6 +5,7 @@ Its nodes cannot import the project, nor read the folder of the backbone while a
 
 from __future__ import annotations
 
+import json
 import platform
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 import ray
 
 from sweeps.search.shipping import FOLDER, digest_of, read_files
-from tests.sweeps.run_made import command, ended, environment, make_world
+from tests.sweeps.run_made import Done, command, ended, environment, make_world
 from tests.sweeps.search.cluster_two_nodes import ROOT, TwoNodes, two_nodes
 
 pytestmark = pytest.mark.alone
@@ -97,14 +98,36 @@ def test_a_cluster_without_the_token_is_refused_with_what_to_set(cluster: TwoNod
     assert "RAY_AUTH_MODE=token" in refused
 
 
-def test_what_a_cluster_does_not_have_is_said_once_it_is_joined(
+def test_a_check_measures_on_the_cluster_and_leaves_nothing(
     cluster: TwoNodes, tmp_path: Path
 ) -> None:
     world = make_world(tmp_path / "world")
-    arguments = ("s.yaml", "resources.workers_per_trial=9", "--address", cluster.address)
-    done = command(world, *arguments, env=cluster.environment(PYTHONPATH=str(ROOT)), limit=90)
+    there = {path.name for path in world.iterdir()}
+    done = _ask(cluster, world, "--check", "--json")
+    assert done.code == 0, done.err
+    report = json.loads(done.out)
+    assert report["slots"] == 1
+    assert 0 < report["estimate"]["hours_expected"] <= report["estimate"]["hours_at_most"]
+    assert report["estimate"]["backbones"]["./bert"]["words_per_second"] > 0
+    assert {path.name for path in world.iterdir()} == there
+    assert "joining Ray at" in done.err
+    assert "Ray" not in done.out
+    sent = list((cluster.cache("other") / FOLDER).iterdir())
+    assert digest_of(read_files(world / "bert")) in {each.name for each in sent}
+
+
+@pytest.mark.parametrize("asked", ["--check", "--quiet"])
+def test_what_a_cluster_does_not_have_is_said_once_it_is_joined(
+    cluster: TwoNodes, tmp_path: Path, asked: str
+) -> None:
+    world = make_world(tmp_path / "world")
+    done = _ask(cluster, world, "resources.workers_per_trial=9", asked)
     assert done.code == 2, done.err
     assert "resources.workers_per_trial=9: a trial of 9 worker(s) with 1 CPU" in done.err
-    assert "joining Ray at" in done.err
     assert "tokenising" not in done.err
-    assert list((world / "runs" / "small").iterdir()) == []
+    assert list(world.glob("runs/small/*")) == []
+
+
+def _ask(cluster: TwoNodes, world: Path, *arguments: str) -> Done:
+    given = ("s.yaml", *arguments, "--address", cluster.address)
+    return command(world, *given, env=cluster.environment(PYTHONPATH=str(ROOT)), limit=120)

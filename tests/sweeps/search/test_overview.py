@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sweeps.search.events import State, Trial
 from sweeps.search.ledger import Ledger, read_ledger
 from sweeps.search.mailbox import Epoch
-from sweeps.search.overview import Overview
+from sweeps.search.overview import TIME_LEFT, Overview
+from sweeps.search.remaining import Remaining
 from sweeps.search.shown import Figures
 from tests.sweeps.search.made_trials import make_trial, metrics_at
 
@@ -19,7 +20,7 @@ def overview(total: int = 3) -> tuple[Overview, Told]:
     """Give an overview, and all that it last told."""
     told: Told = []
 
-    def log(steps: Sequence[Figures]) -> None:
+    def log(steps: Sequence[Figures], tags: Mapping[str, str]) -> None:
         assert [*steps][: len(told)] == told, "what was told is told again"
         told[:] = steps
 
@@ -83,3 +84,18 @@ def test_a_trial_that_the_file_holds_no_more_keeps_its_steps_and_does_not_count(
     assert [each.step for each in told] == [1, 2, 3, 4, 5, 6, 7]
     assert told[-1].values["best_val_f1"] == 0.5
     assert told[-1].values["trials_over"] == 2
+
+
+def test_the_time_left_is_told_as_the_terminal_tells_it() -> None:
+    left: list[str] = []
+    remaining = Remaining(trials=2, slots=1, epochs=2, costs={"b": 90.0})
+    listener = Overview(
+        lambda steps, tags: left.append(tags[TIME_LEFT]),
+        total=2,
+        metric="val_f1",
+        remaining=remaining,
+    )
+    listener.recall([make_trial("t001", [0.4, 0.5], State.FINISHED)])
+    run(listener, make_trial("t002"), 0.5)
+    assert left[0] == "about 3 min"  # two epochs of 90 s
+    assert left[-1] == "none"

@@ -186,16 +186,17 @@ def test_the_sweeps_figures_are_written_once_and_gaps_are_filled_when_it_is_resu
 ) -> None:
     steps = [Figures(n, 1_700_000_000.0 + n, {"trials_over": float(n)}) for n in range(1, 400)]
     first = opened(store, "figures")
-    first.survey(steps[:2])
-    first.survey([*steps[:2], steps[3]])  # the third was never written
+    first.survey(steps[:2], {"time_left": "about 2 h"})
+    first.survey([*steps[:2], steps[3]], {})  # the third was never written
     second = opened(store, "figures", resumed=True)
-    second.survey(steps[:300])
+    second.survey(steps[:300], {})
     second._client = Faulty(second._client, 1, done=True)
     with pytest.raises(ConnectionResetError):
-        second.survey(steps)
-    second.survey(steps)
+        second.survey(steps, {"time_left": "none"})
+    second.survey(steps, {"time_left": "none"})
     told = sorted((point.step, point.value) for point in history(second, "", "trials_over"))
     assert told == [(number, float(number)) for number in range(1, 400)]
+    assert run_of(second).data.tags["time_left"] == "none"
 
 
 @pytest.mark.slow
