@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import ray
+
 from sweeps.console import Stages, Terminal
 from sweeps.disk import check_disk, existing
 from sweeps.estimate import Estimate
@@ -18,6 +20,7 @@ from sweeps.search.room import cluster_room
 from sweeps.search.share import Shared, share
 from sweeps.search.shipping import ship
 from sweeps.search.storage import Folder, Storage, storage_at
+from tokcls.data.prepared import Prepared
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,13 @@ class Staged:
     shared: Shared
     probes: Probes
 
-    def wait(self, stages: Stages) -> Estimate | None:
-        """Wait for the corpus, then for the probes; None: no trial is to be run."""
+    def data(self, stages: Stages) -> dict[Path, ray.ObjectRef[Prepared]]:
+        """Wait for the corpus; gives it by backbone folder."""
         with stages("tokenising the corpus"):
-            at_key(self.ready.space, "model.backbone", self.shared.wait)
-        return self.probes.wait(stages)
+            data: dict[Path, ray.ObjectRef[Prepared]] = at_key(
+                self.ready.space, "model.backbone", self.shared.wait
+            )
+        return data
 
 
 def staged(ready: Ready, stages: Stages, *, mark: Mark | None, held: int, trials: int) -> Staged:
@@ -68,7 +73,8 @@ def estimate_there(
         try:
             check_reach(_storage(ready))
             begun = staged(ready, stages, mark=None, held=0, trials=ready.space.trials)
-            estimate = begun.wait(stages)
+            begun.data(stages)
+            estimate = begun.probes.wait(stages)
         finally:
             session.close()
     assert estimate is not None, "a sweep that begins has trials to be run"

@@ -141,7 +141,7 @@ def _run(ready: Ready, run: Opened, mark: Mark | None, stages: Stages) -> Outcom
     ready, plan = begun.ready, begun.plan
     with stages("opening MLflow"):
         tracker = make_tracker(ready, place.folder, history)
-    estimate = begun.wait(stages)
+    data, estimate = begun.data(stages), begun.probes.wait(stages)
     ledger = Ledger(place.folder)
     file = {"space": space.to_yaml(), "space_hash": space.space_hash}
     if history is None:
@@ -157,7 +157,6 @@ def _run(ready: Ready, run: Opened, mark: Mark | None, stages: Stages) -> Outcom
     remaining = remaining_of(estimate, trials=space.trials, slots=plan.slots)
     record_in = (ready, ledger, tracker, past, stages)
     with recording(*record_in, followed=run.followed, remaining=remaining) as record:
-        data = dict(begun.shared.prepared)
         materials = Materials(space, place.folder, plan, ready.backbones, data, place.storage, mark)
         running = _Running(record, materials, begun.shared.words, run.copies)
         trials = _search(running, past.kept, remaining, taken=len(started))

@@ -30,10 +30,11 @@ class Shared:
     prepared: Mapping[Path, ray.ObjectRef[Prepared]]
     words: ray.ObjectRef[Any]
 
-    def wait(self) -> None:
+    def wait(self) -> dict[Path, ray.ObjectRef[Prepared]]:
         """Wait until all is tokenised; raise what went wrong as it was raised."""
         for reference in self.prepared.values():
             get(reference)
+        return dict(self.prepared)
 
 
 def share(ready: Ready) -> Shared:
