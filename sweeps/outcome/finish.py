@@ -18,6 +18,8 @@ from sweeps.search.trial_folder import TrialFolder
 from tokcls.data.prepared import Prepared
 from tokcls.errors import BundleError
 from tokcls.inference.bundle import Manifest, Window, seal
+from tokcls.inference.predictor import Decoded
+from tokcls.labels.calibration import Evidence, expected_calibration_error, fit_temperature
 from tokcls.labels.plan import TypePlan, label_schema, type_plan
 from tokcls.labels.schema import LabelSchema
 from tokcls.labels.spans import Span
@@ -70,9 +72,10 @@ def finish(
     building.mkdir(parents=True)
     _export(network, assignment, data, building)
     facts = dict(receipt) | _receipt(assignment, data, best.number)
-    seal(building, _manifest(assignment, data, facts, metrics))
+    manifest = seal(building, _manifest(assignment, data, facts, metrics))
     plan = type_plan(assignment.config.labels, data.types)
-    _check_parity(building, words, data, evaluations, plan)
+    found = _check_parity(building, words, data, evaluations, plan)
+    seal(building, _calibrated(manifest, found))
     shutil.rmtree(folder, ignore_errors=True)
     building.replace(folder)
     return Finished(folder, metrics)
@@ -182,23 +185,63 @@ def _check_parity(
     data: Prepared,
     evaluations: Mapping[str, Evaluation],
     plan: TypePlan,
-) -> None:
+) -> dict[str, Evidence]:
     """Predict the evaluated splits with the bundle's engine; its spans must be torch's spans.
 
-    They are compared as they are scored: `plan` makes scored types of the bundle's types.
+    They are compared as they are scored: `plan` makes scored types of the bundle's types. Gives
+    by split what was found, for `_calibrated`.
     """
     from tokcls.inference.predictor import Predictor
 
     predictor = Predictor.from_bundle(folder)
+    evidence = {}
     for name, evaluation in evaluations.items():
-        found = predictor.predict_words(words[name], documents=data.splits[name].text.tolist())
-        served = [
-            plan.judged.apply([Span(each.start, each.end, each.entity_group) for each in entities])
-            for entities in found
-        ]
+        split = data.splits[name]
+        found = predictor.decode_words(words[name], documents=split.text.tolist())
+        served = [plan.judged.apply([*over_parts.values()]) for _, over_parts in found]
+        evidence[name] = _evidence(found, split.gold, plan)
         wrong = sum(a != b for a, b in zip(served, evaluation.spans, strict=True))
         if wrong:
             raise BundleError(
                 f"{folder}: ONNX Runtime and torch differ in {wrong} of {len(served)} sentences "
                 f"of the {name} split; the bundle is not used"
             )
+    return evidence
+
+
+def _evidence(
+    found: Sequence[tuple[Decoded, Mapping[Span, Span]]],
+    gold: Sequence[Sequence[Span]],
+    plan: TypePlan,
+) -> Evidence:
+    """Tell of each predicted span whether it is right, as it is scored."""
+    evidence = Evidence()
+    for (decoded, over_parts), spans in zip(found, gold, strict=True):
+        wanted = {*plan.scored.apply(spans)}
+        for part, span in over_parts.items():
+            for judged in plan.judged.apply([span]):
+                words = slice(part.start, part.end)
+                evidence.add(decoded.rows[words], decoded.ids[words], right=judged in wanted)
+    return evidence
+
+
+def _calibrated(manifest: Manifest, found: Mapping[str, Evidence]) -> Manifest:
+    """Choose the temperature on validation; the receipt says how well scores hold, before and then.
+
+    Expected calibration errors are of spans' scores, between 0 and 1.
+    """
+    temperature = fit_temperature(found["validation"]) if "validation" in found else 1.0
+    errors = {
+        name: {
+            "spans": len(evidence.right),
+            "error_uncalibrated": _error(evidence, 1.0),
+            "error": _error(evidence, temperature),
+        }
+        for name, evidence in found.items()
+    }
+    receipt = {**manifest.receipt, "calibration": {"temperature": temperature, **errors}}
+    return replace(manifest, temperature=temperature, receipt=receipt)
+
+
+def _error(evidence: Evidence, temperature: float) -> float:
+    return expected_calibration_error(evidence.scores(temperature), evidence.right)

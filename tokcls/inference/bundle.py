@@ -57,13 +57,15 @@ class Window:
 class Manifest:
     """What a bundle's files do not say by themselves.
 
-    `receipt` is what makes `metrics` comparable; both are carried as they are given. `files` maps
-    every other file's name to its SHA-256; `seal` fills it in.
+    `temperature` is what scores are divided by to be probabilities. `receipt` is what makes
+    `metrics` comparable; both are carried as they are given. `files` maps every other file's name
+    to its SHA-256; `seal` fills it in.
     """
 
     schema: LabelSchema
     decoding: Literal["argmax", "viterbi"]
     window: Window
+    temperature: float = field(default=1.0, kw_only=True)
     receipt: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)

@@ -6,7 +6,8 @@ per word, the same decoding. Knows nothing of HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ from tokcls.data.words import check_characters, split
 from tokcls.errors import BundleError
 from tokcls.inference.bundle import Manifest, read_manifest
 from tokcls.inference.engines import Onnx
+from tokcls.labels.calibration import log_sureness
 from tokcls.labels.decoding import decode_tags
 from tokcls.labels.schemes import SCHEMES
 from tokcls.labels.spans import Span
@@ -37,7 +39,8 @@ class Entity:
     """A found entity. In a text, start and end are characters and `text[start:end] == word`.
 
     For input that is already split, start and end are words, and `word` joins them with blanks.
-    `score` is the mean, over the entity's words, of the probability of the tag decided for each.
+    `score` is the product, over the entity's words, of the probability of the tag decided for each,
+    at the bundle's temperature: of entities with a score of 0.8, four in five should be right.
     """
 
     entity_group: str
@@ -58,13 +61,17 @@ class Entity:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """A span in words, with its score."""
+class Decoded:
+    """A sentence's log-probabilities float32[words, T], decided ids int32[words], and spans."""
 
-    start: int
-    end: int
-    type: str
-    score: float
+    rows: npt.NDArray[np.float32]
+    ids: npt.NDArray[np.int32]
+    spans: list[Span]
+
+    def scored(self, temperature: float) -> dict[Span, float]:
+        """Give each span its score."""
+        sure = log_sureness(self.rows, self.ids, temperature)
+        return {span: min(1.0, math.exp(sure[span.start : span.end].sum())) for span in self.spans}
 
 
 class Engine(Protocol):
@@ -127,13 +134,13 @@ class Predictor:
             InputError: a text holds half a surrogate pair.
         """
         words = [split(text) for text in texts]
-        found = self._find([[word.text for word in each] for each in words])
+        found = self._decode([[word.text for word in each] for each in words])
         answers = []
-        for text, places, spans in zip(texts, words, found, strict=True):
+        for text, places, decoded in zip(texts, words, found, strict=True):
             entities = []
-            for span in spans:
+            for span, score in self._scored(decoded):
                 start, end = places[span.start].start, places[span.end - 1].end
-                entities.append(Entity(span.type, text[start:end], start, end, span.score))
+                entities.append(Entity(span.type, text[start:end], start, end, score))
             answers.append(entities)
         return answers
 
@@ -149,6 +156,25 @@ class Predictor:
         Raises:
             InputError: a word holds half a surrogate pair.
         """
+        answers = []
+        found = self.decode_words(sentences, documents=documents)
+        for words, (decoded, over_parts) in zip(sentences, found, strict=True):
+            scores = dict(self._scored(decoded))
+            answers.append(
+                [
+                    Entity(kind, " ".join(words[start:end]), start, end, scores[part])
+                    for part, (start, end, kind) in over_parts.items()
+                ]
+            )
+        return answers
+
+    def decode_words(
+        self, sentences: Sequence[Sequence[str]], *, documents: Sequence[int] | None = None
+    ) -> list[tuple[Decoded, dict[Span, Span]]]:
+        """Decide the parts of each sentence's words; gives spans over words by those over parts.
+
+        As `predict_words`, which makes entities of it.
+        """
         for number, words in enumerate(sentences):
             for at, word in enumerate(words):
                 check_characters(word, name=f"words[{number}][{at}]")
@@ -156,37 +182,27 @@ class Predictor:
         context = "sentence" if documents is None else self.manifest.window.context
         text = texts_of(documents or range(len(parts)), context)
         sizes = [len(each.word) for each in parts]
-        found = self._find(
+        found = self._decode(
             join([each.texts for each in parts], text),
             offsets=np.cumsum([0, *sizes], dtype=np.int64),
         )
-        answers = []
-        for words, each, spans in zip(sentences, parts, found, strict=True):
-            scores = {Span(one.start, one.end, one.type): one.score for one in spans}
-            answers.append(
-                [
-                    Entity(kind, " ".join(words[start:end]), start, end, scores[over_parts])
-                    for over_parts, (start, end, kind) in to_words(list(scores), each.word).items()
-                ]
-            )
-        return answers
+        return [
+            (decoded, to_words(decoded.spans, each.word))
+            for decoded, each in zip(found, parts, strict=True)
+        ]
 
-    def _find(
+    def _scored(self, decoded: Decoded) -> Iterable[tuple[Span, float]]:
+        return decoded.scored(self.manifest.temperature).items()
+
+    def _decode(
         self, texts: Sequence[Sequence[str]], *, offsets: npt.NDArray[np.int64] | None = None
-    ) -> list[list[_Found]]:
-        """Find the spans of each text, or of the sentences that begin at `offsets` in all words."""
+    ) -> list[Decoded]:
+        """Decide the words of each text, or of the sentences that begin at `offsets` in all."""
         scores = self._score(texts).by_sentence(offsets)
-        found = []
-        for rows, ids in zip(scores, decode_tags(scores, self._transitions), strict=True):
-            sure = np.exp(rows[np.arange(len(ids)), ids].astype(np.float64))
-            spans = self.manifest.schema.decode_ids(ids)
-            found.append(
-                [
-                    _Found(start, end, kind, min(1.0, float(sure[start:end].mean())))
-                    for start, end, kind in spans
-                ]
-            )
-        return found
+        return [
+            Decoded(rows, ids, self.manifest.schema.decode_ids(ids))
+            for rows, ids in zip(scores, decode_tags(scores, self._transitions), strict=True)
+        ]
 
     def _score(self, texts: Sequence[Sequence[str]]) -> WordScores:
         """Compute the log-probabilities of all words."""

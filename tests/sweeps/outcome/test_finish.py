@@ -84,3 +84,9 @@ def test_a_bundle_keeps_the_learned_types_and_is_scored_by_the_coarser_ones(
     assert {"test_f1_PER", "test_f1_PLACE"} <= {*finished.metrics}
     again = score_bundle(finished.folder, corpus.validation, TypeMap(LABELS.scored_types))
     assert again == pytest.approx(finished.metrics["val_f1"])
+    calibration = manifest.receipt["calibration"]
+    assert manifest.temperature == calibration["temperature"] != 1.0
+    for name, split in (("validation", corpus.validation), ("test", corpus.splits["test"])):
+        assert calibration[name]["spans"] > len(split)
+        assert 0.0 <= calibration[name]["error"] <= 1.0
+    assert calibration["validation"]["error"] <= calibration["validation"]["error_uncalibrated"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -84,12 +85,29 @@ def test_split_input_is_answered_in_words(predictor: Predictor) -> None:
     assert all(" ".join(words[one.start : one.end]) == one.word for one in in_words)
 
 
-def test_the_score_is_the_mean_probability_of_the_decided_tags(predictor: Predictor) -> None:
-    (whole,) = predictor.predict_words([["Maria", "Silva", "met", "Ingrid"]])
+def test_the_score_is_the_product_of_the_words_probabilities(predictor: Predictor) -> None:
+    words = ["Maria", "Silva", "met", "Ingrid"]
+    ((decoded, _),) = predictor.decode_words([words])
+    (whole,) = predictor.predict_words([words])
     assert (whole[0].start, whole[0].end) == (0, 2)
-    assert 0.0 < whole[0].score <= 1.0
+    assert whole[0].score == pytest.approx(math.exp(decoded.rows.max(axis=1)[:2].sum()))
     assert list(whole[0].as_dict()) == ["entity_group", "score", "word", "start", "end"]
     assert type(whole[0].as_dict()["score"]) is float
+
+
+def test_a_temperature_changes_how_sure_a_model_is_and_nothing_else(bundle: Path) -> None:
+    manifest = read_manifest(bundle)
+    tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
+    text = "Maria Silva met Peter van Dam in Oslo ."
+    plain, doubtful = (
+        Predictor(Onnx(bundle, threads=1), dataclasses.replace(manifest, temperature=t), tokenizer)
+        .predict_texts([text])[0]
+        for t in (1.0, 4.0)
+    )  # fmt: skip
+    assert plain
+    for one, other in zip(plain, doubtful, strict=True):
+        assert dataclasses.replace(one, score=0.0) == dataclasses.replace(other, score=0.0)
+        assert other.score < one.score
 
 
 def test_half_a_surrogate_pair_is_refused(predictor: Predictor) -> None:
