@@ -24,8 +24,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 
 from tokcls.errors import InputError, TokclsError
+from tokcls.inference.answer import answer
 from tokcls.inference.predictor import Predictor
-from tokcls.inference.request import MAX_TEXTS, Request, answer
+from tokcls.inference.request import MAX_TEXTS, Request
 from tokcls.inference.sources import Located, locate
 from tokcls.inference.web import build_app
 

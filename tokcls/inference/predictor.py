@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,12 +20,14 @@ from tokenizers import Tokenizer
 from tokcls.data.batches import Padded, ordered_batches, pad
 from tokcls.data.parts import parts_of, to_words
 from tokcls.data.texts import join, texts_of
-from tokcls.data.windows import cut, encode, tokenizing
+from tokcls.data.windows import Encoded, Windows, cut, encode, tokenizing
 from tokcls.data.word_scores import WordScores
 from tokcls.data.words import check_characters, split
 from tokcls.errors import BundleError
+from tokcls.inference.aggregation import Labelled, aggregated
 from tokcls.inference.bundle import Manifest, read_manifest
 from tokcls.inference.engines import Onnx
+from tokcls.inference.sub_words import SubWords, one_by_one, place
 from tokcls.labels.calibration import log_sureness
 from tokcls.labels.decoding import decode_tags
 from tokcls.labels.schemes import SCHEMES
@@ -127,14 +130,18 @@ class Predictor:
             raise BundleError(f"{file} cannot be loaded: {error}") from error
         return cls(Onnx(folder, threads=threads), manifest, tokenizer)
 
-    def predict_texts(self, texts: Sequence[str]) -> list[list[Entity]]:
+    def predict_texts(
+        self, texts: Sequence[str], *, stride: int | None = None
+    ) -> list[list[Entity]]:
         """Find the entities of each text; a line break does not end a sentence.
+
+        `stride` is how many sub-words neighbouring windows share, default as in training.
 
         Raises:
             InputError: a text holds half a surrogate pair.
         """
         words = [split(text) for text in texts]
-        found = self._decode([[word.text for word in each] for each in words])
+        found = self._decode([[word.text for word in each] for each in words], stride=stride)
         answers = []
         for text, places, decoded in zip(texts, words, found, strict=True):
             entities = []
@@ -143,6 +150,18 @@ class Predictor:
                 entities.append(Entity(span.type, text[start:end], start, end, score))
             answers.append(entities)
         return answers
+
+    def aggregate_texts(
+        self, texts: Sequence[str], strategy: str, *, stride: int | None = None
+    ) -> list[list[Labelled]]:
+        """Find what a strategy of Hugging Face's finds in each text, `O` among it.
+
+        Raises:
+            InputError: a text holds half a surrogate pair.
+        """
+        names = SCHEMES[self.manifest.schema.scheme].pipeline_names(self.manifest.schema.tags)
+        found = self.sub_words(texts, stride=stride)
+        return [aggregated(each, names, strategy) for each in found]
 
     def predict_words(
         self, sentences: Sequence[Sequence[str]], *, documents: Sequence[int] | None = None
@@ -194,22 +213,54 @@ class Predictor:
     def _scored(self, decoded: Decoded) -> Iterable[tuple[Span, float]]:
         return decoded.scored(self.manifest.temperature).items()
 
+    def sub_words(self, texts: Sequence[str], *, stride: int | None = None) -> list[SubWords]:
+        """Compute the probabilities of each text's sub-words, at a temperature of 1.
+
+        Of a word longer than a window only the sub-words that fit are there. `stride` is as above.
+
+        Raises:
+            InputError: a text holds half a surrogate pair.
+        """
+        words = [split(text) for text in texts]
+        encoded = encode([[word.text for word in each] for each in words], self._tokenizing)
+        windows = self._cut(encoded, stride)
+        seen, singly = one_by_one(encoded, windows)
+        scores = self._run(encoded, windows, singly).by_sentence()
+        placed = place(words, self._tokenizing)
+        return [
+            SubWords(list(compress(pieces, there)), np.exp(rows.astype(np.float64)))
+            for rows, pieces, there in zip(scores, placed, seen, strict=True)
+        ]
+
     def _decode(
-        self, texts: Sequence[Sequence[str]], *, offsets: npt.NDArray[np.int64] | None = None
+        self,
+        texts: Sequence[Sequence[str]],
+        *,
+        offsets: npt.NDArray[np.int64] | None = None,
+        stride: int | None = None,
     ) -> list[Decoded]:
         """Decide the words of each text, or of the sentences that begin at `offsets` in all."""
-        scores = self._score(texts).by_sentence(offsets)
+        scores = self._score(texts, stride).by_sentence(offsets)
         return [
             Decoded(rows, ids, self.manifest.schema.decode_ids(ids))
             for rows, ids in zip(scores, decode_tags(scores, self._transitions), strict=True)
         ]
 
-    def _score(self, texts: Sequence[Sequence[str]]) -> WordScores:
+    def _score(self, texts: Sequence[Sequence[str]], stride: int | None) -> WordScores:
         """Compute the log-probabilities of all words."""
+        encoded = encode(texts, self._tokenizing)
+        return self._run(encoded, self._cut(encoded, stride), encoded)
+
+    def _cut(self, encoded: Encoded, stride: int | None) -> Windows:
+        trained = self.manifest.window.stride
+        return cut(
+            encoded, room=self._tokenizing.room, stride=trained if stride is None else stride
+        )
+
+    def _run(self, encoded: Encoded, windows: Windows, words: Encoded) -> WordScores:
+        """Score windows of `encoded`, read word by word as `words` says what a word is."""
         rule = self._tokenizing
-        encoded = encode(texts, rule)
-        windows = cut(encoded, room=rule.room, stride=self.manifest.window.stride)
-        scores = WordScores(encoded, windows, self.manifest.schema.unread)
+        scores = WordScores(words, windows, self.manifest.schema.unread)
         special = len(rule.prefix) + len(rule.suffix)
         lengths = windows.lengths() + special
         for batch in ordered_batches(lengths, tokens_per_batch=TOKENS_PER_BATCH):

@@ -1,7 +1,4 @@
-"""The wire format: what may be asked over HTTP, and how an answer is written.
-
-It is Hugging Face's format for token classification. Knows nothing of the server that speaks it.
-"""
+"""What may be asked over HTTP, read and checked. Knows nothing of the server that speaks it."""
 
 from __future__ import annotations
 
@@ -10,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from pydantic import ValidationError
+
 from tokcls.data.words import check_characters
 from tokcls.errors import InputError
-from tokcls.inference.predictor import Entity, Predictor
+from tokcls.inference.contract import Parameters, PredictRequest
 
 MAX_BODY = 2_000_000
 """bytes of a request's body"""
@@ -24,6 +23,19 @@ MAX_CHARACTERS = 1_000_000
 ACCEPTED = (
     '{"inputs": "a text"}, {"inputs": ["a text", "another"]} or {"words": [["split", "text"]]}'
 )
+FORMS = {  # what stands where in a request, by its place without numbers
+    "inputs": "a text or a list of texts",
+    "inputs[]": "a string",
+    "words": "a list of lists of words",
+    "words[]": "a list of words",
+    "words[][]": "a string",
+    "parameters": "an object",
+    "parameters.ignore_labels": "a list of strings",
+    "parameters.ignore_labels[]": "a string",
+    "parameters.stride": "a whole number",
+}
+
+AS_TRAINED = Parameters()
 
 
 class RefusedRequest(InputError):
@@ -41,6 +53,7 @@ class Request:
     texts: tuple[str, ...] = ()
     words: tuple[tuple[str, ...], ...] = ()
     single: bool = False
+    parameters: Parameters = AS_TRAINED
 
     def __len__(self) -> int:
         return len(self.texts) + len(self.words)
@@ -56,32 +69,55 @@ def read_request(body: bytes, content_type: str | None) -> Request:
     plain = _parse(body)
     if not isinstance(plain, dict):
         _refuse(f"the body must be a JSON object, got {_kind(plain)}")
-    unknown = sorted(set(plain) - {"inputs", "words", "parameters"})
-    if unknown:
-        _refuse(f"unknown keys: {', '.join(map(repr, unknown))[:200]}")
-    _check_parameters(plain.get("parameters"))
+    try:
+        asked = PredictRequest.model_validate(plain)
+    except ValidationError as error:
+        _refuse(_said(error))
     if ("inputs" in plain) == ("words" in plain):
         found = "both" if "inputs" in plain else "neither"
         _refuse(f"the body must have either `inputs` or `words`, and has {found}")
-    request = _read_texts(plain["inputs"]) if "inputs" in plain else _read_words(plain["words"])
+    request = _words(asked) if "words" in plain else _texts(asked)
     _check_size(request)
     return request
 
 
-def answer(predictor: Predictor, requests: Sequence[Request]) -> list[bytes]:
-    """Answer several requests at once, so that their texts share batches: one JSON text each."""
-    texts = iter(predictor.predict_texts([text for one in requests for text in one.texts]))
-    words = iter(predictor.predict_words([each for one in requests for each in one.words]))
-    answers = []
-    for request in requests:
-        found = [next(texts) for _ in request.texts] + [next(words) for _ in request.words]
-        answers.append(_write(found, single=request.single))
-    return answers
+def _texts(asked: PredictRequest) -> Request:
+    parameters = asked.parameters or AS_TRAINED
+    if isinstance(asked.inputs, str):
+        check_characters(asked.inputs, name="inputs")
+        return Request(texts=(asked.inputs,), single=True, parameters=parameters)
+    _check_each(asked.inputs, "inputs")
+    return Request(texts=tuple(asked.inputs), parameters=parameters)
 
 
-def _write(found: list[list[Entity]], *, single: bool) -> bytes:
-    lists = [[entity.as_dict() for entity in entities] for entities in found]
-    return json.dumps(lists[0] if single else lists, ensure_ascii=False, allow_nan=False).encode()
+def _words(asked: PredictRequest) -> Request:
+    parameters = asked.parameters or AS_TRAINED
+    if parameters.aggregation_strategy or parameters.offset_type or parameters.stride is not None:
+        _refuse("`words` are answered in words, and take no parameter but `ignore_labels`")
+    for number, each in enumerate(asked.words):
+        _check_each(each, f"words[{number}]")
+    return Request(words=tuple(map(tuple, asked.words)), parameters=parameters)
+
+
+def _check_each(texts: Sequence[str], name: str) -> None:
+    for number, text in enumerate(texts):
+        check_characters(text, name=f"{name}[{number}]")
+
+
+def _said(error: ValidationError) -> str:
+    """Say what is wrong first, by its place and kind, without the content."""
+    errors = error.errors(include_url=False, include_context=True)
+    unknown = sorted({str(each["loc"][-1]) for each in errors if each["type"] == "extra_forbidden"})
+    if unknown:
+        return f"unknown keys: {', '.join(map(repr, unknown))[:200]}"
+    # Where a text or a list of texts may stand, the complaint about the deeper place is the one.
+    worst = max(errors, key=lambda each: len(each["loc"]))
+    steps = [step for step in worst["loc"] if step not in ("str", "list[str]")]
+    place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)[1:]
+    form = FORMS.get("".join("[]" if isinstance(s, int) else f".{s}" for s in steps)[1:])
+    if form is None or worst["type"] in ("too_long", "greater_than_equal", "string_too_long"):
+        return f"`{place}`: {worst['msg'][0].lower()}{worst['msg'][1:]}"
+    return f"`{place}` must be {form}, got {_kind(worst['input'])}"
 
 
 def _check_type(content_type: str | None) -> None:
@@ -114,40 +150,6 @@ def _parse(body: bytes) -> Any:
 
 def _refuse_constant(name: str) -> NoReturn:
     _refuse(f"the body must be JSON, which has no {name}")
-
-
-def _check_parameters(parameters: Any) -> None:
-    if parameters is None or parameters == {}:
-        return
-    found = ", ".join(map(repr, parameters))[:200] if isinstance(parameters, dict) else ""
-    _refuse(f"`parameters` must be absent or {{}}: none is known, got {found or _kind(parameters)}")
-
-
-def _read_texts(inputs: Any) -> Request:
-    if isinstance(inputs, str):
-        check_characters(inputs, name="inputs")
-        return Request(texts=(inputs,), single=True)
-    if not isinstance(inputs, list):
-        _refuse(f"`inputs` must be a text or a list of texts, got {_kind(inputs)}")
-    _check_texts(inputs, "inputs")
-    return Request(texts=tuple(inputs))
-
-
-def _read_words(words: Any) -> Request:
-    if not isinstance(words, list):
-        _refuse(f"`words` must be a list of lists of words, got {_kind(words)}")
-    for number, each in enumerate(words):
-        if not isinstance(each, list):
-            _refuse(f"`words[{number}]` must be a list of words, got {_kind(each)}")
-        _check_texts(each, f"words[{number}]")
-    return Request(words=tuple(tuple(each) for each in words))
-
-
-def _check_texts(texts: list[Any], name: str) -> None:
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            _refuse(f"`{name}[{number}]` must be a string, got {_kind(text)}")
-        check_characters(text, name=f"{name}[{number}]")
 
 
 def _check_size(request: Request) -> None:

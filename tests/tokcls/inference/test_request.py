@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokcls.inference.predictor import Predictor
+from tokcls.inference.contract import Parameters
 from tokcls.inference.request import (
     MAX_CHARACTERS,
     MAX_TEXTS,
     RefusedRequest,
     Request,
-    answer,
     read_request,
 )
 
@@ -35,8 +34,10 @@ def read(body: object) -> Request:
         ({"inputs": "a", "parameters": {}}, Request(texts=("a",), single=True)),
         ({"inputs": "a", "parameters": None}, Request(texts=("a",), single=True)),
         ({"words": [["a"], []]}, Request(words=(("a",), ()))),
+        ({"inputs": "a", "parameters": {"stride": 4}},
+         Request(texts=("a",), single=True, parameters=Parameters(stride=4))),
     ],
-)
+)  # fmt: skip
 def test_each_form_is_read(body: object, request_: Request) -> None:
     assert read(body) == request_
 
@@ -55,8 +56,16 @@ def test_each_form_is_read(body: object, request_: Request) -> None:
         ({"words": ["a"]}, r"`words\[0\]` must be a list of words, got a string"),
         ({"words": [["a", {}]]}, r"`words\[0\]\[1\]` must be a string, got an object"),
         ({"text": "a"}, "unknown keys: 'text'"),
-        ({"inputs": "a", "parameters": {"stride": 1}}, "none is known, got 'stride'"),
-        ({"inputs": "a", "parameters": 1}, "none is known, got a number"),
+        ({"inputs": "a", "parameters": {"strde": 1}}, "unknown keys: 'strde'"),
+        ({"inputs": "a", "parameters": 1}, "`parameters` must be an object, got a number"),
+        ({"inputs": "a", "parameters": {"stride": "1"}}, "stride` must be a whole number, got a s"),
+        ({"inputs": "a", "parameters": {"stride": 1.5}}, "stride` must be a whole number"),
+        ({"inputs": "a", "parameters": {"stride": -1}}, "stride`: input should be greater than"),
+        ({"inputs": "a", "parameters": {"aggregation_strategy": "last"}}, "'average' or 'max'"),
+        ({"inputs": "a", "parameters": {"offset_type": "line"}}, "'codepoint', 'utf16' or 'byte'"),
+        ({"inputs": "a", "parameters": {"ignore_labels": "O"}}, "must be a list of strings"),
+        ({"inputs": "a", "parameters": {"ignore_labels": ["O", 1]}}, r"ignore_labels\[1\]` must"),
+        ({"words": [["a"]], "parameters": {"offset_type": "byte"}}, "`words` are answered in word"),
     ],
 )
 def test_what_may_not_be_asked_is_refused_with_what_may(body: object, message: str) -> None:
@@ -120,26 +129,3 @@ def test_too_much_is_refused_as_too_large(body: object) -> None:
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     with pytest.raises(RefusedRequest):
         read_request(body, JSON)
-
-
-def test_requests_answered_together_are_answered_as_alone(predictor: Predictor) -> None:
-    requests = [
-        read({"inputs": "Anna flew to Oslo ."}),
-        read({"inputs": []}),
-        read({"words": [["Oslo"], ["Maria", "Silva", "met", "Anna"]]}),
-        read({"inputs": ["", "Acme is in Lisbon ."]}),
-    ]
-    together = answer(predictor, requests)
-    shapes = [json.loads(text) for text in together]
-    assert shapes[0][0]["word"] == "Anna"
-    assert shapes[1] == []
-    assert [len(each) for each in shapes[2:]] == [2, 2]
-    for request, text in zip(requests, together, strict=True):
-        (alone,) = answer(predictor, [request])
-        strip = [[(e["word"], e["start"]) for e in flat(each)] for each in (alone, text)]
-        assert strip[0] == strip[1]
-
-
-def flat(text: bytes) -> list[dict[str, object]]:
-    plain = json.loads(text)
-    return [e for each in plain for e in (each if isinstance(each, list) else [each])]

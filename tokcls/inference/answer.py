@@ -1,0 +1,78 @@
+"""Requests answered together, so that their texts share batches, and written as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from tokcls.inference.aggregation import Labelled
+from tokcls.inference.offsets import places
+from tokcls.inference.predictor import Entity, Predictor
+from tokcls.inference.request import Request
+
+OUTSIDE = ("O",)  # what a strategy leaves out by itself
+Plain = dict[str, Any]
+
+
+def answer(predictor: Predictor, requests: Sequence[Request]) -> list[bytes]:
+    """Answer several requests at once: one JSON text each, in their order."""
+    answers: dict[int, bytes] = {}
+    numbers = sorted(range(len(requests)), key=lambda number: _shared(requests[number]))
+    for _, group in groupby(numbers, key=lambda number: _shared(requests[number])):
+        alike = list(group)
+        told = _answer_alike(predictor, [requests[number] for number in alike])
+        answers |= zip(alike, told, strict=True)
+    return [answers[number] for number in range(len(requests))]
+
+
+def _shared(request: Request) -> tuple[str, int]:
+    """What requests must have in common to share batches."""
+    asked = request.parameters
+    return asked.aggregation_strategy or "", -1 if asked.stride is None else asked.stride
+
+
+def _answer_alike(predictor: Predictor, requests: Sequence[Request]) -> Iterator[bytes]:
+    asked = requests[0].parameters
+    texts = [text for one in requests for text in one.texts]
+    of_texts: Iterator[Sequence[Entity | Labelled]]
+    if asked.aggregation_strategy is None:
+        of_texts = iter(predictor.predict_texts(texts, stride=asked.stride))
+    else:
+        strategy = asked.aggregation_strategy
+        of_texts = iter(predictor.aggregate_texts(texts, strategy, stride=asked.stride))
+    of_words = iter(predictor.predict_words([each for one in requests for each in one.words]))
+    for request in requests:
+        found = [_in_text(text, next(of_texts), request) for text in request.texts]
+        found += [_kept(map(Entity.as_dict, next(of_words)), request) for _ in request.words]
+        shown = found[0] if request.single else found
+        yield json.dumps(shown, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _in_text(text: str, found: Sequence[Entity | Labelled], request: Request) -> list[Plain]:
+    at = places(text, request.parameters.offset_type or "codepoint")
+    return _kept((_plain(text, each, at) for each in found), request)
+
+
+def _plain(text: str, each: Entity | Labelled, at: Callable[[int], int]) -> Plain:
+    where = {"start": at(each.start), "end": at(each.end)}
+    if isinstance(each, Entity):
+        return each.as_dict() | where
+    if each.piece:
+        alone = {"entity": each.label, "score": each.score, "index": each.number}
+        return alone | {"word": each.piece} | where
+    group = {"entity_group": each.label, "score": each.score}
+    return group | {"word": text[each.start : each.end]} | where
+
+
+def _kept(found: Iterator[Plain], request: Request) -> list[Plain]:
+    """Leave out the labels that are not asked for."""
+    ignored: Collection[str] = request.parameters.ignore_labels or ()
+    if request.parameters.ignore_labels is None:
+        ignored = OUTSIDE
+    return [
+        each
+        for each in found
+        if each.get("entity") not in ignored and each.get("entity_group") not in ignored
+    ]
