@@ -25,6 +25,7 @@ from ray import serve
 
 from tokcls.errors import InputError, TokclsError
 from tokcls.inference.answer import answer
+from tokcls.inference.gate import Gate
 from tokcls.inference.predictor import Predictor
 from tokcls.inference.request import MAX_TEXTS, Request
 from tokcls.inference.sources import Located, locate
@@ -33,7 +34,7 @@ from tokcls.inference.web import build_app
 BATCH_WAIT_S = 0.003
 """how long a request waits for others to share its batch"""
 WAITING_REQUESTS = 256
-"""requests that are inside the replica at once; more wait in the proxy"""
+"""requests that are inside the replica at once; more are told to ask again"""
 HEALTHY_WITHIN_S = 60.0
 
 _LOG = logging.getLogger("ray.serve")
@@ -54,7 +55,7 @@ class Replica:
         self.lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_app(self.about, self.answer_one)
+        return build_app(self.about, self.answer_one, Gate(most=WAITING_REQUESTS))
 
     async def answer_one(self, request: Request) -> bytes:
         """Answer through the batch; a fault is logged by its place, without what caused it."""
@@ -186,7 +187,7 @@ def _application(model: Located | str, threads: int | None) -> serve.Application
     deployment = serve.deployment(
         name="ner",
         num_replicas=1,
-        max_ongoing_requests=WAITING_REQUESTS,
+        max_ongoing_requests=2 * WAITING_REQUESTS,  # Serve would refuse without Retry-After
         graceful_shutdown_timeout_s=2.0,
         graceful_shutdown_wait_loop_s=0.1,
         max_constructor_retry_count=1,

@@ -10,47 +10,65 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi import Request as HttpRequest
-from fastapi.responses import JSONResponse, Response
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from tokcls.errors import InputError
+from tokcls.inference.contract import Answer, PredictRequest, Refusal, schemas
+from tokcls.inference.gate import Gate, Refused
+from tokcls.inference.page import headers, page
 from tokcls.inference.request import MAX_BODY, RefusedRequest, Request, read_request
 
-Answer = Callable[[Request], Awaitable[bytes]]
+AnswerOne = Callable[[Request], Awaitable[bytes]]
+POINT = "#/components/schemas/"
 
 
-def build_app(about: dict[str, Any], answer_one: Answer) -> FastAPI:
+def build_app(about: dict[str, Any], answer_one: AnswerOne, gate: Gate | None = None) -> FastAPI:
     """Build the application.
 
-    `about` is what GET /model says; `answer_one` gives a request's answer as JSON text.
+    `about` is what GET /model says; `answer_one` gives a request's answer as JSON text; `gate`
+    says who is let in, default as the environment has it.
     """
-    app = FastAPI(
+    guard = gate or Gate()
+    app = FastAPIOffline(
         title="Named entity recognition",
         version=str(about["version"]),
-        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
 
     async def predict(http: HttpRequest) -> Response:
         """Find the entities of a text, of several texts, or of texts already split into words."""
+        guard.check(http.headers.get("authorization"))
         request = read_request(await _read_body(http), http.headers.get("content-type"))
-        return Response(await answer_one(request), media_type="application/json")
+        answer = await guard.through(answer_one(request))
+        return Response(answer, media_type="application/json")
+
+    async def try_it() -> HTMLResponse:
+        """A page to try the model."""
+        return HTMLResponse(page(), headers=headers())
 
     async def healthz() -> dict[str, str]:
         """Say that the model is loaded and answers."""
         return {"status": "ok"}
 
-    async def model() -> dict[str, Any]:
-        """Say which model answers."""
+    async def model(http: HttpRequest) -> dict[str, Any]:
+        """Say which model answers, what it scored, and on what."""
+        guard.check(http.headers.get("authorization"))
         return about
 
     for path in ("/predict", "/"):
-        app.add_api_route(path, predict, methods=["POST"], openapi_extra=_BODY, responses=_ANSWER)
-    app.add_api_route("/healthz", healthz, methods=["GET", "HEAD"])
+        app.add_api_route(path, predict, methods=["POST"], openapi_extra=_BODY, responses=_ANSWERS)
+    app.add_api_route("/", try_it, methods=["GET", "HEAD"], include_in_schema=False)
+    app.add_api_route("/healthz", healthz, methods=["GET"])
+    app.add_api_route("/healthz", healthz, methods=["HEAD"], include_in_schema=False)
     app.add_api_route("/model", model, methods=["GET"])
     app.add_exception_handler(InputError, _refused)
+    app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _failed)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
 
@@ -66,7 +84,8 @@ async def _read_body(http: HttpRequest) -> bytes:
 
 
 async def _refused(_: HttpRequest, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": str(error)}, status_code=getattr(error, "status", 400))
+    status, added = getattr(error, "status", 400), getattr(error, "headers", None)
+    return JSONResponse({"error": str(error)}, status_code=status, headers=added)
 
 
 async def _failed(http: HttpRequest, error: Exception) -> JSONResponse:
@@ -79,36 +98,33 @@ async def _failed(http: HttpRequest, error: Exception) -> JSONResponse:
     return JSONResponse({"error": text}, status_code=error.status_code, headers=error.headers)
 
 
-_TEXT = {"type": "string"}
-_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "inputs": {"oneOf": [_TEXT, {"type": "array", "items": _TEXT}]},
-                        "words": {"type": "array", "items": {"type": "array", "items": _TEXT}},
-                        "parameters": {"type": "object", "maxProperties": 0},
-                    },
-                    "oneOf": [{"required": ["inputs"]}, {"required": ["words"]}],
-                    "additionalProperties": False,
-                },
-                "example": {"inputs": "Ada Lovelace was born in London."},
-            }
-        },
-    }
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """Describe the routes, and the models that are read and written by hand."""
+    if app.openapi_schema is None:
+        described = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        described.setdefault("components", {}).setdefault("schemas", {}).update(schemas())
+        app.openapi_schema = described
+    return app.openapi_schema
+
+
+def _json(model: type[Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": f"{POINT}{model.__name__}"}}}
+
+
+_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": _json(PredictRequest)}}
+_REFUSALS = {
+    400: "not what may be asked",
+    401: "without the token that this server wants",
+    413: "too large",
+    415: "not JSON by its content type",
+    500: "a fault of the server",
+    503: "too many requests at once; Retry-After says when to ask again",
+    504: "no answer in time",
 }
-_ANSWER: dict[int | str, dict[str, Any]] = {
-    200: {"description": "a list of entities, or for several texts a list of such lists"},
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "the entities", "content": _json(Answer)},
     **{
-        status: {"description": f'{why}: {{"error": text}}'}
-        for status, why in (
-            (400, "not what may be asked"),
-            (413, "too large"),
-            (415, "not JSON by its content type"),
-            (500, "a fault of the server"),
-        )
+        status: {"description": text, "content": _json(Refusal)}
+        for status, text in _REFUSALS.items()
     },
 }

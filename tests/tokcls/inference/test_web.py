@@ -1,0 +1,144 @@
+"""The application without a server: who is let in, how it is described, and its page."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from tokcls.inference.gate import Gate
+from tokcls.inference.page import page
+from tokcls.inference.request import Request
+from tokcls.inference.web import build_app
+
+ABOUT = {"name": "bundle", "version": "1", "metrics": {}}
+TOKEN = "s3same"
+
+
+async def found_nothing(request: Request) -> bytes:
+    return b"[]"
+
+
+async def call(
+    gate: Gate, method: str, path: str, *, answer: Any = found_nothing, **options: Any
+) -> httpx.Response:
+    transport = httpx.ASGITransport(build_app(ABOUT, answer, gate))
+    async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+        return await client.request(method, path, **options)
+
+
+def ask(gate: Gate, **options: Any) -> httpx.Response:
+    return asyncio.run(call(gate, "POST", "/predict", json={"inputs": "a"}, **options))
+
+
+def get(path: str, gate: Gate | None = None) -> httpx.Response:
+    return asyncio.run(call(gate or Gate(token=""), "GET", path))
+
+
+def test_without_a_token_everybody_is_let_in() -> None:
+    assert ask(Gate(token="")).json() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        (f"Bearer {TOKEN}", 200),
+        (f"bearer  {TOKEN} ", 200),
+        (f"Basic {TOKEN}", 401),
+        ("Bearer", 401),
+        ("Bearer s3samé".encode(), 401),
+        (TOKEN, 401),
+        (None, 401),
+    ],
+)
+def test_a_token_is_asked_of_everybody_but_the_watch(
+    given: str | bytes | None, status: int
+) -> None:
+    headers: Any = {} if given is None else {"Authorization": given}
+    reply = ask(Gate(token=TOKEN), headers=headers)
+    assert reply.status_code == status
+    if status == 401:
+        assert "Authorization: Bearer" in reply.json()["error"]
+        assert reply.headers["WWW-Authenticate"] == "Bearer"
+    assert get("/healthz", Gate(token=TOKEN)).status_code == 200
+    assert get("/model", Gate(token=TOKEN)).status_code == 401
+
+
+def test_the_token_is_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVE_TOKEN", TOKEN)
+    assert ask(Gate()).status_code == 401
+
+
+def test_more_than_can_wait_are_told_when_to_ask_again() -> None:
+    gate = Gate(token="", most=2)
+
+    async def crowd() -> list[httpx.Response]:
+        enough = asyncio.Event()
+
+        async def slow(request: Request) -> bytes:
+            await enough.wait()
+            return b"[]"
+
+        async def one() -> httpx.Response:
+            return await call(gate, "POST", "/predict", answer=slow, json={"inputs": "a"})
+
+        waiting = [asyncio.create_task(one()) for _ in range(2)]
+        while gate.inside < 2:
+            await asyncio.sleep(0.01)
+        refused = await one()
+        enough.set()
+        return [refused, *[await each for each in waiting], await one()]
+
+    refused, *others = asyncio.run(crowd())
+    assert refused.status_code == 503
+    assert refused.headers["Retry-After"] == "1"
+    assert "ask again" in refused.json()["error"]
+    assert [each.status_code for each in others] == [200, 200, 200]
+    assert gate.inside == 0
+
+
+def test_an_answer_that_takes_too_long_is_given_up() -> None:
+    async def never(request: Request) -> bytes:
+        await asyncio.sleep(60)
+        return b"[]"
+
+    gate = Gate(token="", within=0.05)
+    reply = ask(gate, answer=never)
+    assert reply.status_code == 504
+    assert "no answer within 0.05 s" in reply.json()["error"]
+    assert gate.inside == 0
+
+
+def test_the_description_names_every_model_it_refers_to() -> None:
+    described = get("/openapi.json").json()
+    named = set(described["components"]["schemas"])
+    asked = set(re.findall(r"#/components/schemas/(\w+)", get("/openapi.json").text))
+    assert asked <= named
+    assert {"PredictRequest", "Parameters", "Answer", "Entity", "SubWord", "Refusal"} <= named
+    assert described["components"]["schemas"]["PredictRequest"]["examples"]
+    assert set(described["paths"]) == {"/", "/predict", "/healthz", "/model"}
+
+
+def test_the_documentation_needs_no_other_server() -> None:
+    documented = get("/docs").text
+    sources = re.findall(r'(?:src|href)="([^"]+)"', documented)
+    assert len(sources) >= 2
+    for source in sources:
+        assert source.startswith("/static-offline-docs/")
+        assert get(source).status_code == 200
+
+
+def test_the_page_may_run_its_own_script_and_ask_its_own_server() -> None:
+    reply = get("/")
+    assert reply.headers["content-type"].startswith("text/html")
+    policy = reply.headers["Content-Security-Policy"]
+    (script,) = re.findall(r"<script>(.*?)</script>", reply.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+    assert not re.search(r"https?:|//[a-z]+\.", page())

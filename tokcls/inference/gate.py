@@ -1,0 +1,74 @@
+"""Who is let in: holders of the token, as many at once as can be answered, for so long each."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import os
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+
+TOKEN = "SERVE_TOKEN"
+RETRY_AFTER_S = 1
+
+
+class Refused(Exception):
+    """A request that is not let in, or was given up; `headers` say what would help."""
+
+    def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.status, self.headers = status, headers or {}
+
+
+@dataclass
+class Gate:
+    """Counts the requests that are inside; one event loop at a time.
+
+    `token` is asked of everybody if it is not empty. `most` requests are inside at once; each is
+    given up after `within` seconds.
+    """
+
+    token: str = field(default_factory=lambda: os.environ.get(TOKEN, ""))
+    most: int = 256
+    within: float = 60.0
+    inside: int = 0
+
+    def check(self, authorization: str | None) -> None:
+        """Compare a header `Authorization: Bearer TOKEN`, in a time that tells nothing of it.
+
+        Raises:
+            Refused: 401, it is not the token.
+        """
+        if not self.token:
+            return
+        kind, _, given = (authorization or "").partition(" ")
+        same = hmac.compare_digest(given.strip().encode(), self.token.encode())
+        if kind.lower() != "bearer" or not same:
+            raise Refused(
+                401,
+                "this server wants a token; send the header `Authorization: Bearer TOKEN`",
+                {"WWW-Authenticate": "Bearer"},
+            )
+
+    async def through(self, answer: Awaitable[bytes]) -> bytes:
+        """Wait for an answer.
+
+        Raises:
+            Refused: 503, too many are waiting; 504, it took too long.
+        """
+        if self.inside >= self.most:
+            if asyncio.iscoroutine(answer):
+                answer.close()
+            raise Refused(
+                503,
+                f"the server has {self.most} requests to answer; ask again soon",
+                {"Retry-After": str(RETRY_AFTER_S)},
+            )
+        self.inside += 1
+        try:
+            return await asyncio.wait_for(answer, self.within)
+        except TimeoutError:
+            text = f"no answer within {self.within:g} s; send less text, or ask again later"
+            raise Refused(504, text) from None
+        finally:
+            self.inside -= 1
