@@ -1,25 +1,30 @@
 """Find the entities of texts on the command line: python -m tokcls.predict [--model M] TEXT ...
 
-The answers are those that the HTTP server gives. Exit codes: 0 done, 1 nothing to predict with,
-2 the input is wrong.
+Or of files: --input FILE_OR_FOLDER --output FILE. The answers are those that the HTTP server gives.
+Exit codes: 0 done, 1 nothing to predict with, 2 the input is wrong, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tokcls.errors import InputError, TokclsError
 
 if TYPE_CHECKING:
-    from tokcls.inference.predictor import Entity
+    from tokcls.inference.predictor import Entity, Predictor
 
 TEXTS_AT_ONCE = 256
+INTERRUPTED = 130
+EVERY_S = 10.0
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -37,10 +42,36 @@ def main(
     as_json: Annotated[
         bool, typer.Option("--json", help="print one JSON list per text, one a line")
     ] = False,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            metavar="FILE_OR_FOLDER",
+            help="texts in files: .txt (a line each), .jsonl, .conll, .parquet",
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="with --input: where answers go, .jsonl, .conll or .parquet; the same command "
+            "again goes on where it was interrupted",
+        ),
+    ] = None,
 ) -> None:
     """Print the entities of each text: number of the text, type, score, place, word."""
+    if (source is None) != (output is None):
+        raise typer.BadParameter("--input and --output go together")
+    if source is not None and (texts or as_json):
+        raise typer.BadParameter("--input takes the place of TEXT, and --output that of --json")
     try:
-        _predict(texts or ["-"], model, as_json=as_json)
+        if source is not None and output is not None:
+            _predict_files(source, output, model)
+        else:
+            _predict(texts or ["-"], model, as_json=as_json)
+    except KeyboardInterrupt:
+        _say("interrupted" + ("; the same command goes on from here" if source else ""))
+        raise typer.Exit(INTERRUPTED) from None
     except TokclsError as error:
         _say(f"error: {error}")
         raise typer.Exit(_exit_code(error)) from None
@@ -55,6 +86,15 @@ def _exit_code(error: TokclsError) -> int:
 def _predict(texts: list[str], model: str | None, *, as_json: bool) -> None:
     if texts == ["-"] and sys.stdin.isatty():
         raise InputError("no text was given; write it behind the command, or pipe lines into it")
+    predictor = _load(model)
+    numbered = enumerate(_lines() if texts == ["-"] else texts, start=1)
+    while chunk := list(islice(numbered, TEXTS_AT_ONCE)):
+        found = predictor.predict_texts([text for _, text in chunk])
+        for (number, _), entities in zip(chunk, found, strict=True):
+            print(*_render(number, entities, as_json=as_json), sep="", end="")
+
+
+def _load(model: str | None) -> Predictor:
     _say(f"loading {model or 'the champion of the model registry'}")
     from tokcls.inference.predictor import Predictor
     from tokcls.inference.sources import locate
@@ -62,11 +102,43 @@ def _predict(texts: list[str], model: str | None, *, as_json: bool) -> None:
     located = locate(model)
     predictor = Predictor.from_bundle(located.folder)
     _say(f"{located.name} {located.version}".rstrip() + f" ({located.folder})")
-    numbered = enumerate(_lines() if texts == ["-"] else texts, start=1)
-    while chunk := list(islice(numbered, TEXTS_AT_ONCE)):
-        found = predictor.predict_texts([text for _, text in chunk])
-        for (number, _), entities in zip(chunk, found, strict=True):
-            print(*_render(number, entities, as_json=as_json), sep="", end="")
+    return predictor
+
+
+def _predict_files(source: str, output: str, model: str | None) -> None:
+    """Predict files, with a bar on a terminal and a line now and then elsewhere."""
+    from tokcls.inference.many import predict_files
+
+    predictor = _load(model)
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("predicting")
+        lines = _Lines(console)
+
+        def told(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            lines.told(done, total)
+
+        count = predict_files(predictor, source, output, told=told)
+    _say(f"{count:,} texts in {output}")
+
+
+class _Lines:
+    """Says how far a command is where there is no terminal, every `EVERY_S` seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._silent, self._next = console.is_terminal, time.monotonic() + EVERY_S
+
+    def told(self, done: int, total: int) -> None:
+        if not self._silent and time.monotonic() >= self._next:
+            self._next = time.monotonic() + EVERY_S
+            _say(f"{done / max(1, total):.0%} of {total:,} bytes")
 
 
 def _lines() -> Iterator[str]:

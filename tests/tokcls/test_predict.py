@@ -78,3 +78,28 @@ def test_predicting_loads_neither_torch_nor_ray_nor_mlflow(bundle: Path) -> None
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_file_is_predicted_into_a_file(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text(f"{TEXT}\n\nIngrid met Tomas .\n", encoding="utf-8")
+    files = ("--input", "in.txt", "--output", "out.jsonl")
+    done = run("--model", str(bundle), *files, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == b""
+    assert done.stderr.decode().endswith("2 texts in out.jsonl\n")
+    answers = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [answer["source"] for answer in answers] == ["in.txt:1", "in.txt:3"]
+    assert [one["word"] for one in answers[1]["entities"]] == ["Ingrid", "Tomas"]
+    again = run("--model", str(bundle), *files, folder=tmp_path)
+    assert again.returncode == 2
+    assert b"out.jsonl is there already; remove it" in again.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--input", "a.txt"), ("--output", "b.jsonl"), ("--input", "a", "--output", "b.jsonl", "x")],
+)
+def test_options_that_do_not_go_together_are_refused(arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert b"--input" in done.stderr
