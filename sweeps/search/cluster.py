@@ -21,6 +21,7 @@ from sweeps.errors import ResourceError
 
 ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # paid at the end of every worker group
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process a group, for news that nobody hears
     "TRAIN_ENABLE_SHARE_CUDA_VISIBLE_DEVICES": "0",  # a worker sees its own GPU and no other
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # and one that asked for none sees none
     "TOKENIZERS_PARALLELISM": "false",

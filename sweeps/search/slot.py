@@ -17,6 +17,7 @@ from typing import Any
 import ray
 from ray import tune
 
+from sweeps.search.entry import enter
 from sweeps.search.events import Trial
 from sweeps.search.mailbox import Assignment, Event, Failure, Verdict, start_mailbox
 from sweeps.search.reach import Mark
@@ -113,11 +114,10 @@ class Slot(tune.Trainable):
         from ray.train.torch import TorchTrainer
 
         from sweeps.search.interface import OverRaysNetwork
-        from sweeps.search.worker import work
 
         plan = self._materials.plan
         trainer = TorchTrainer(
-            work,
+            enter,
             train_loop_config={
                 "mailbox": mailbox,
                 "cpus": plan.cpus,

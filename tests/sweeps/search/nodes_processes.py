@@ -36,7 +36,7 @@ HEALTH = {  # a node that is killed is given up after seconds, not half a minute
     "health_check_timeout_ms": 3000,
     "health_check_failure_threshold": 3,
 }
-RATES = "train.learning_rate={choice: [0.01, 0.005, 0.002]}"
+RATES = "train.learning_rate={choice: [0.01, 0.005]}"
 
 
 COMMANDS = (  # of a cluster file, which the fake provider does not run
@@ -73,7 +73,7 @@ class Story:
 
 
 def lost(folder: Path) -> dict[str, Any]:
-    """Run three trials on one node, which is killed; then there are two others."""
+    """Run two trials on one node, which is killed; then there are two others."""
     cluster = Cluster(
         initialize_head=True,
         head_node_args={

@@ -15,21 +15,26 @@ from ray.util.state import list_actors
 
 from sweeps.search.events import Retry, State, Trial
 from sweeps.search.mailbox import Epoch
-from tests.sweeps.search.slots_small import Small, write_corpus
+from tests.sweeps.search.slots_small import Ran, Small, write_corpus
 from tests.tiny import tiny_model
 
 pytestmark = pytest.mark.alone
 
 HEADROOM = 150 * 2**20
+# Learning rates, by which trials are told apart.
+TOO_HIGH, SLOT_KILLED, CONTROLLER_KILLED = 1e30, 0.01, 0.005
 
 
 @dataclass
 class Once:
-    """Does something when a trial starts or has finished an epoch, the first time only."""
+    """Does something when a trial starts (0) or has finished an epoch, the first time only.
 
-    at: tuple[str, int]
+    `at` names the trial, or its learning rate.
+    """
+
+    at: tuple[str | float, int]
     do: Callable[[], None]
-    done: list[str] = field(default_factory=list)
+    done: list[str | float] = field(default_factory=list)
 
     def started(self, trial: Trial) -> None:
         self._maybe(trial, 0)
@@ -44,9 +49,14 @@ class Once:
         """Nothing to do."""
 
     def _maybe(self, trial: Trial, number: int) -> None:
-        if (trial.trial_id, number) == self.at and not self.done:
-            self.done.append(trial.trial_id)
+        name, at = self.at
+        if name in (trial.trial_id, rate_of(trial)) and at == number and not self.done:
+            self.done.append(name)
             self.do()
+
+
+def rate_of(trial: Trial) -> float:
+    return float(trial.config["train"]["learning_rate"])
 
 
 def pids_of(name: str) -> list[int]:
@@ -81,7 +91,7 @@ def small(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Small:
 def test_out_of_memory_is_tried_again_with_half_the_batch(small: Small) -> None:
     # All windows of the corpus in one batch, many times over: attention alone takes gigabytes.
     (small.corpus / "train.txt").write_text(
-        (small.corpus / "train.txt").read_text() * 150, encoding="utf-8"
+        (small.corpus / "train.txt").read_text() * 75, encoding="utf-8"
     )
     try:
         ran = small.run(
@@ -93,7 +103,7 @@ def test_out_of_memory_is_tried_again_with_half_the_batch(small: Small) -> None:
         )
     finally:
         text = (small.corpus / "train.txt").read_text()
-        (small.corpus / "train.txt").write_text(text[: len(text) // 150], encoding="utf-8")
+        (small.corpus / "train.txt").write_text(text[: len(text) // 75], encoding="utf-8")
     easy, hard = ran.trials
     assert (easy.state, easy.retries) == (State.FINISHED, [])
     assert (hard.state, hard.reason) == (State.FINISHED, "")
@@ -103,27 +113,39 @@ def test_out_of_memory_is_tried_again_with_half_the_batch(small: Small) -> None:
     assert ran.held == {}
 
 
-def test_a_trial_that_raises_again_is_recorded_as_failed(small: Small) -> None:
-    rates = "train.learning_rate={choice: [1e30, 0.01]}"
-    ran = small.run("raises", rates, "search.retries=1", "train.epochs=2")
-    by_rate = {float(trial.values["train.learning_rate"]): trial for trial in ran.trials}
-    failed = by_rate[1e30]
+@pytest.fixture(scope="module")
+def bruised(small: Small) -> Ran:
+    """A trial that always raises, one whose slot is killed, and one whose controller is."""
+    killers = [
+        Once((SLOT_KILLED, 2), kill("Trainable")),
+        Once((CONTROLLER_KILLED, 2), kill("TrainController")),
+    ]
+    rates = f"train.learning_rate={{choice: [{TOO_HIGH}, {SLOT_KILLED}, {CONTROLLER_KILLED}]}}"
+    ran = small.run("bruised", rates, "search.retries=1", "train.epochs=4", listeners=killers)
+    assert [killer.done for killer in killers] == [[SLOT_KILLED], [CONTROLLER_KILLED]]
+    return ran
+
+
+def test_a_trial_that_raises_again_is_recorded_as_failed(bruised: Ran) -> None:
+    failed = of_rate(bruised, TOO_HIGH)
     assert failed.state is State.FAILED
     assert "not a finite number" in failed.reason
     assert [retry.division for retry in failed.retries] == [1]
-    assert by_rate[0.01].state is State.FINISHED
-    assert ran.held == {}
 
 
-@pytest.mark.parametrize("name", ["Trainable", "TrainController"])
-def test_a_slot_or_a_controller_that_is_killed_costs_no_trial(small: Small, name: str) -> None:
-    killer = Once(("t001", 2), kill(name))
-    rates = "train.learning_rate={choice: [0.01, 0.005]}"
-    given = (rates, "train.epochs=4", "search.retries=1")
-    ran = small.run(f"killed-{name}", *given, listeners=[killer])
-    assert killer.done == ["t001"]
-    for trial in ran.trials:
-        assert (trial.state, trial.reason) == (State.FINISHED, "")
-        assert [epoch.number for epoch in trial.epochs] == [1, 2, 3, 4]
-    assert [kind for kind, _ in ran.told.of("t001")].count("ended") == 1
-    assert ran.held == {}
+@pytest.mark.parametrize("rate", [SLOT_KILLED, CONTROLLER_KILLED], ids=["slot", "controller"])
+def test_a_slot_or_a_controller_that_is_killed_costs_no_trial(bruised: Ran, rate: float) -> None:
+    trial = of_rate(bruised, rate)
+    assert (trial.state, trial.reason) == (State.FINISHED, "")
+    assert [epoch.number for epoch in trial.epochs] == [1, 2, 3, 4]
+    assert [kind for kind, _ in bruised.told.of(trial.trial_id)].count("ended") == 1
+
+
+def test_a_sweep_in_which_much_fails_holds_nothing_when_it_is_over(bruised: Ran) -> None:
+    assert len(bruised.trials) == 3
+    assert bruised.held == {}
+
+
+def of_rate(ran: Ran, rate: float) -> Trial:
+    (trial,) = (each for each in ran.trials if rate_of(each) == rate)
+    return trial

@@ -27,7 +27,7 @@ from sweeps.search.mailbox import Epoch
 from sweeps.search.slot import assignment_of
 from sweeps.search.storage import storage_at
 from sweeps.search.trial_folder import EPOCH, PREDICTIONS, WEIGHTS
-from tests.sweeps.search.slots_processes import documented_sweep, record_training
+from tests.sweeps.search.slots_processes import record_training
 from tests.sweeps.search.slots_small import Ran, Small, held, write_corpus
 from tests.tiny import tiny_model
 from tokcls.data.prepared import Prepared
@@ -61,7 +61,7 @@ DRAWN = (
 
 @dataclass
 class Killer:
-    """Kills one worker process: in t001 while it waits after epoch 2, in t002 soon after that."""
+    """Kills one worker process soon after epoch 2: its state may be written, or not yet."""
 
     killed: list[int] = field(default_factory=list)
 
@@ -69,11 +69,7 @@ class Killer:
         """Nothing to kill yet."""
 
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
-        if epoch.number != 2:
-            return
-        if trial.trial_id == "t001":
-            self.kill()
-        elif trial.trial_id == "t002":
+        if epoch.number == 2:
             threading.Timer(0.05, self.kill).start()
 
     def retried(self, trial: Trial, retry: Retry) -> None:
@@ -155,14 +151,6 @@ def test_a_trial_that_raises_fails_alone(stopped_early: Ran) -> None:
 
 def test_early_stops_and_a_replaced_group_give_everything_back(stopped_early: Ran) -> None:
     assert stopped_early.held == {}
-
-
-def test_the_documented_pattern_gives_everything_back_too(small: Small) -> None:
-    # Ray's own cleaner finds its cluster by this variable, or by being the machine's only one.
-    environment = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
-    task = ray.remote(num_cpus=0, runtime_env={"env_vars": environment})(documented_sweep)
-    assert ray.get(task.remote(str(small.top / "documented"))) == [1, 6]
-    assert held() == {}
 
 
 def test_what_is_held_is_seen(ray_cluster: None) -> None:
@@ -266,15 +254,14 @@ def test_two_workers_train_every_window_once_an_epoch(two_workers: Ran, tmp_path
 
 def test_a_killed_worker_costs_no_epoch(small: Small, two_workers: Ran) -> None:
     killer = Killer()
-    choice = "train.learning_rate={choice: [0.01, 0.005]}"
-    ran = small.run("killed", *TWO_WORKERS, choice, listeners=[killer])
-    assert len(killer.killed) == 2
-    for trial in ran.trials:
-        assert (trial.state, trial.reason) == (State.FINISHED, "")
-        numbers = [("epoch", number) for number in range(1, 5)]
-        assert ran.told.of(trial.trial_id) == [("started", 0), *numbers, ("ended", 0)]
+    ran = small.run("killed", *TWO_WORKERS, listeners=[killer])
+    assert len(killer.killed) == 1
+    (trial,) = ran.trials
+    assert (trial.state, trial.reason) == (State.FINISHED, "")
+    numbers = [("epoch", number) for number in range(1, 5)]
+    assert ran.told.of(trial.trial_id) == [("started", 0), *numbers, ("ended", 0)]
     assert ran.held == {}
-    for ours, unharmed in zip(ran.trials[0].epochs, two_workers.trials[0].epochs, strict=True):
+    for ours, unharmed in zip(trial.epochs, two_workers.trials[0].epochs, strict=True):
         for name in ("val_loss", "val_f1", "train_loss"):
             assert ours.metrics[name] == pytest.approx(unharmed.metrics[name], abs=1e-3), name
 
