@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import RAY_ENVIRONMENT
 from tests.sweeps.run_made import environment
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
 
