@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from sweeps.console import Terminal
 from sweeps.stop import GONE_WITHIN_S, stop_on_signal
 from tokcls.errors import TokclsError
+
+if TYPE_CHECKING:
+    from tokcls.inference.sources import Located
 
 LOG = Path("runs") / "serve.log"
 EXAMPLE = '{"inputs": "Ada Lovelace was born in London."}'
@@ -78,13 +81,25 @@ def _serve(model: str | None, host: str, port: int, terminal: Terminal) -> NoRet
     say(f"the log of Ray and of the server goes to {LOG}")
     from tokcls.inference.app import serve_model
 
-    server = serve_model(located, host=host, port=port, say=say)
+    alias = _followed(model, located)
+    if alias is not None:
+        say(f"following {alias}")
+    server = serve_model(located, host=host, port=port, alias=alias, say=say)
     print(f"{server.url}/predict", file=terminal.out)
     header = "-H 'Content-Type: application/json'"
     print(f"curl -s {server.url}/predict {header} -d '{EXAMPLE}'", file=terminal.out)
     say("ready; Ctrl-C stops it")
     while True:
         time.sleep(3600)
+
+
+def _followed(model: str | None, located: Located) -> str | None:
+    """The alias to follow, by its whole name; None for a version or a folder."""
+    from tokcls.inference.sources import CHAMPION, is_alias
+
+    if model is None:
+        return f"{located.name}@{CHAMPION}"
+    return model if is_alias(model) else None
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from sweeps.search.shipping import here
 from sweeps.search.trial_folder import TrialFolder
 from tokcls.data.prepared import Prepared
 from tokcls.errors import BundleError
+from tokcls.inference import parity
 from tokcls.inference.bundle import Manifest, Window, seal
-from tokcls.inference.predictor import Decoded
+from tokcls.inference.predictor import Decoded, Predictor
 from tokcls.labels.calibration import Evidence, expected_calibration_error, fit_temperature
 from tokcls.labels.plan import TypePlan, label_schema, type_plan
 from tokcls.labels.schema import LabelSchema
@@ -74,8 +75,9 @@ def finish(
     facts = dict(receipt) | _receipt(assignment, data, best.number)
     manifest = seal(building, _manifest(assignment, data, facts, metrics))
     plan = type_plan(assignment.config.labels, data.types)
-    found = _check_parity(building, words, data, evaluations, plan)
-    seal(building, _calibrated(manifest, found))
+    evidence = _check_parity(building, words, data, evaluations, plan)
+    manifest = _calibrated(manifest, evidence)
+    seal(building, _with_parity(manifest, building, network))
     shutil.rmtree(folder, ignore_errors=True)
     building.replace(folder)
     return Finished(folder, metrics)
@@ -191,8 +193,6 @@ def _check_parity(
     They are compared as they are scored: `plan` makes scored types of the bundle's types. Gives
     by split what was found, for `_calibrated`.
     """
-    from tokcls.inference.predictor import Predictor
-
     predictor = Predictor.from_bundle(folder)
     evidence = {}
     for name, evaluation in evaluations.items():
@@ -241,6 +241,19 @@ def _calibrated(manifest: Manifest, found: Mapping[str, Evidence]) -> Manifest:
     }
     receipt = {**manifest.receipt, "calibration": {"temperature": temperature, **errors}}
     return replace(manifest, temperature=temperature, receipt=receipt)
+
+
+def _with_parity(manifest: Manifest, folder: Path, network: PreTrainedModel) -> Manifest:
+    """Record what the network itself finds in texts of ours, for those who load the bundle."""
+    from tokenizers import Tokenizer
+
+    from tokcls.model.engine import Torch
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    engine = Torch(network, len(manifest.schema.tags), device="cpu")
+    predictor = Predictor(engine, manifest, tokenizer)
+    told = {parity.KEY: parity.found(predictor.predict_texts(parity.TEXTS))}
+    return replace(manifest, receipt={**manifest.receipt, **told})
 
 
 def _error(evidence: Evidence, temperature: float) -> float:

@@ -15,17 +15,20 @@ from typing import Any
 
 import tokcls
 from sweeps.errors import RegistryError, without_keys
+from sweeps.outcome.aliases import CHAMPION, PREVIOUS, crown, roll_back, version_of
 from sweeps.search.patience import patience
 from tokcls.data.corpus import Sentence
-from tokcls.errors import TokclsError
+from tokcls.errors import BundleError, TokclsError
+from tokcls.inference.bundle import MANIFEST
+from tokcls.inference.parity import check_parity
 from tokcls.inference.predictor import Predictor
 from tokcls.labels.scoring import count
 from tokcls.labels.spans import Span
 from tokcls.labels.types import TypeMap
 
-CHAMPION = "champion"
 MODEL_CODE = Path(__file__).with_name("mlflow_model.py")
 NEEDED = ("numpy", "onnxruntime", "tokenizers", "pydantic")  # what the code that travels imports
+PROMOTIONS = "promotions"  # the experiment of bundles that no sweep registered
 FLUENT = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}  # by itself it tries for minutes
 EXAMPLE = ["London is the capital of the United Kingdom."]
@@ -73,16 +76,86 @@ def register(
             )
             for key, value in tags.items():
                 client.set_model_version_tag(name, number, key, value)
-            present = _champion_version(client, name)
+            present = version_of(client, name, CHAMPION)
             if present == number:
                 return Registered(name, number, True, "it is that already")
             beaten, why = _compare(present, name, uri, f1, gold, scored)
             if beaten:
-                client.set_registered_model_alias(name, CHAMPION, number)
+                crown(client, name, number)
         except (MlflowException, OSError) as error:
             said = without_keys(f"{name} cannot be registered in {uri}: {error}")
             raise RegistryError(said) from error
     return Registered(name, number, beaten, why)
+
+
+def promote(name: str, version: str, *, uri: str) -> str:
+    """Make a registered version the champion, if its bundle works here; gives the one before.
+
+    Raises RegistryError when MLflow refuses or does not answer, and BundleError as `_gate` does.
+    """
+    with _answering(name, uri) as client:
+        _gate(name, version, uri)
+        before = version_of(client, name, CHAMPION)
+        crown(client, name, version)
+    return before
+
+
+def promote_bundle(bundle: Path, name: str, *, uri: str) -> Registered:
+    """Register a bundle as a version of `name` and make it the champion, if it works here.
+
+    Raises as `promote`.
+    """
+    check_parity(Predictor.from_bundle(bundle))
+    with _answering(name, uri) as client:
+        import mlflow
+
+        experiment = client.get_experiment_by_name(PROMOTIONS)
+        number = experiment.experiment_id if experiment else client.create_experiment(PROMOTIONS)
+        run = client.create_run(number, run_name=bundle.name).info.run_id
+        version = _log(mlflow, bundle, name, uri, run)
+        client.set_terminated(run)
+        crown(client, name, version)
+    return Registered(name, version, True, "promoted by hand")
+
+
+def demote(name: str, *, uri: str) -> tuple[str, str]:
+    """Make the champion before this one the champion again; gives both versions.
+
+    Raises as `promote`.
+    """
+    with _answering(name, uri) as client:
+        _gate(name, version_of(client, name, PREVIOUS), uri)
+        return roll_back(client, name)
+
+
+@contextmanager
+def _answering(name: str, uri: str) -> Iterator[Any]:
+    """Lend a client; what the registry says no to, or does not answer, is a RegistryError."""
+    with _quiet(), patience(PATIENCE):
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+        except (MlflowException, OSError) as error:
+            said = without_keys(f"{name} cannot be promoted in {uri}: {error}")
+            raise RegistryError(said) from error
+
+
+def _gate(name: str, version: str, uri: str) -> None:
+    """Fetch a version's bundle and try it; raise BundleError if it is not whole, or finds else."""
+    if not version:
+        return
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = mlflow.artifacts.download_artifacts(
+            artifact_uri=f"models:/{name}/{version}", dst_path=folder, tracking_uri=uri
+        )
+        manifest = next(Path(found).rglob(MANIFEST), None)
+        if manifest is None:
+            raise BundleError(f"models:/{name}/{version} holds no bundle")
+        check_parity(Predictor.from_bundle(manifest.parent))
 
 
 def _registered(client: Any, name: str, run_id: str, tags: Mapping[str, str]) -> str:
@@ -111,10 +184,6 @@ def _log(mlflow: Any, bundle: Path, name: str, uri: str, run_id: str) -> str:
     return str(info.registered_model_version)
 
 
-def _champion_version(client: Any, name: str) -> str:
-    return str(dict(client.get_registered_model(name).aliases).get(CHAMPION, ""))
-
-
 def _compare(
     present: str, name: str, uri: str, f1: float, gold: Sequence[Sentence], scored: TypeMap
 ) -> tuple[bool, str]:
@@ -129,7 +198,7 @@ def _compare(
             found = mlflow.artifacts.download_artifacts(
                 artifact_uri=f"models:/{name}/{present}", dst_path=folder, tracking_uri=uri
             )
-            manifest = next(Path(found).rglob("tokcls.json"))
+            manifest = next(Path(found).rglob(MANIFEST))
             present_f1 = score_bundle(manifest.parent, gold, scored)
     except (TokclsError, StopIteration) as error:
         return True, f"version {present} cannot be used any more ({error})"

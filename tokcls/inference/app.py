@@ -25,10 +25,10 @@ from ray import serve
 
 from tokcls.errors import InputError, TokclsError
 from tokcls.inference.answer import answer
+from tokcls.inference.follow import Loaded, follow, load
 from tokcls.inference.gate import Gate
-from tokcls.inference.predictor import Predictor
 from tokcls.inference.request import MAX_TEXTS, Request
-from tokcls.inference.sources import Located, locate
+from tokcls.inference.sources import Located, is_alias, locate
 from tokcls.inference.web import build_app
 
 BATCH_WAIT_S = 0.003
@@ -46,16 +46,28 @@ class PortInUse(TokclsError):
 
 @serve.ingress()
 class Replica:
-    """One loaded bundle behind HTTP; a model given by name is looked up on the replica's node."""
+    """One loaded bundle behind HTTP; a model given by name is looked up on the replica's node.
 
-    def __init__(self, model: Located | str, threads: int | None) -> None:
+    Where `alias` (models:/NAME@ALIAS) is given, the version that it names is followed.
+    """
+
+    def __init__(self, model: Located | str, threads: int | None, alias: str | None) -> None:
         located = locate(model) if isinstance(model, str) else model
-        self.predictor = Predictor.from_bundle(located.folder, threads=threads)
-        self.about = _describe(located, self.predictor)
+        self.loaded = load(located, threads)
         self.lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+        self.following = self._follow(alias, threads) if alias else None
+
+    def _follow(self, alias: str, threads: int | None) -> asyncio.Task[None]:
+        watching = follow(alias, lambda: self.loaded, self._swap, threads=threads)
+        return asyncio.get_running_loop().create_task(watching)
+
+    def _swap(self, loaded: Loaded) -> None:
+        """Answer with another version from the next batch on."""
+        self.loaded = loaded
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_app(self.about, self.answer_one, Gate(most=WAITING_REQUESTS))
+        gate = Gate(most=WAITING_REQUESTS)
+        return build_app(lambda: _describe(self.loaded), self.answer_one, gate)
 
     async def answer_one(self, request: Request) -> bytes:
         """Answer through the batch; a fault is logged by its place, without what caused it."""
@@ -76,11 +88,11 @@ class Replica:
     async def answer_batch(self, requests: list[Request]) -> list[bytes]:
         """Answer the requests that came in together."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.lane, answer, self.predictor, requests)
+        return await loop.run_in_executor(self.lane, answer, self.loaded.predictor, requests)
 
 
-def _describe(located: Located, predictor: Predictor) -> dict[str, Any]:
-    manifest = predictor.manifest
+def _describe(loaded: Loaded) -> dict[str, Any]:
+    located, manifest = loaded.located, loaded.predictor.manifest
     return {
         "name": located.name,
         "version": located.version or manifest.files["model.onnx"][:12],
@@ -129,12 +141,14 @@ def serve_model(
     host: str = "127.0.0.1",
     port: int = 8000,
     threads: int | None = None,
+    alias: str | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Server:
     """Serve a bundle over HTTP and return when it answers.
 
     Uses Ray if it is initialised, else starts it on this machine alone. `threads` is the engine's,
-    default all CPUs; `say` hears what is being waited for.
+    default all CPUs; `alias` (models:/NAME@ALIAS) is followed, if it is given; `say` hears what is
+    being waited for.
 
     Raises:
         PortInUse: the address is taken.
@@ -142,14 +156,14 @@ def serve_model(
         TokclsError: the server did not come up.
     """
     check_port(host, port)
-    Predictor.from_bundle(located.folder, threads=1)
+    load(located, 1)
     server = Server(f"http://{_reachable(host)}:{port}", owns_ray=not ray.is_initialized())
     try:
         if server.owns_ray:
             say("starting Ray (7-15 s)")
             _start_ray()
         say("starting the server and loading the model (5-10 s)")
-        _deploy(located, host, port, threads)
+        _deploy(_application(located, threads, alias), host, port)
         _await_health(server.url)
     except BaseException:
         server.close()
@@ -180,10 +194,11 @@ def build(args: Mapping[str, Any]) -> serve.Application:
     `args` are those of `ServedModel`; pydantic's ValidationError says what is wrong with them.
     """
     served = ServedModel.model_validate(dict(args))
-    return _application(served.model, served.threads)
+    alias = served.model if is_alias(served.model) else None
+    return _application(served.model, served.threads, alias)
 
 
-def _application(model: Located | str, threads: int | None) -> serve.Application:
+def _application(model: Located | str, threads: int | None, alias: str | None) -> serve.Application:
     deployment = serve.deployment(
         name="ner",
         num_replicas=1,
@@ -193,11 +208,10 @@ def _application(model: Located | str, threads: int | None) -> serve.Application
         max_constructor_retry_count=1,
         logging_config={"enable_access_log": False},
     )(Replica)
-    return deployment.bind(model, threads)
+    return deployment.bind(model, threads, alias)
 
 
-def _deploy(located: Located, host: str, port: int, threads: int | None) -> None:
-    application = _application(located, threads)
+def _deploy(application: serve.Application, host: str, port: int) -> None:
     try:
         serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
         serve.run(application, name="ner", route_prefix="/")

@@ -21,6 +21,12 @@ CHAMPION = "champion"
 _MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>[0-9]+))")
 
 
+def is_alias(model: str) -> bool:
+    """Whether a model is named by an alias, which may come to name another version."""
+    match = _MODEL_URI.fullmatch(model)
+    return match is not None and match["alias"] is not None
+
+
 class NothingToServe(BundleError):
     """No model was named, and none is there that could be meant."""
 

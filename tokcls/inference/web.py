@@ -25,16 +25,17 @@ AnswerOne = Callable[[Request], Awaitable[bytes]]
 POINT = "#/components/schemas/"
 
 
-def build_app(about: dict[str, Any], answer_one: AnswerOne, gate: Gate | None = None) -> FastAPI:
+def build_app(
+    about: Callable[[], dict[str, Any]], answer_one: AnswerOne, gate: Gate | None = None
+) -> FastAPI:
     """Build the application.
 
-    `about` is what GET /model says; `answer_one` gives a request's answer as JSON text; `gate`
+    `about` gives what GET /model says; `answer_one` gives a request's answer as JSON text; `gate`
     says who is let in, default as the environment has it.
     """
     guard = gate or Gate()
     app = FastAPIOffline(
         title="Named entity recognition",
-        version=str(about["version"]),
         redoc_url=None,
         redirect_slashes=False,
     )
@@ -57,7 +58,7 @@ def build_app(about: dict[str, Any], answer_one: AnswerOne, gate: Gate | None = 
     async def model(http: HttpRequest) -> dict[str, Any]:
         """Say which model answers, what it scored, and on what."""
         guard.check(http.headers.get("authorization"))
-        return about
+        return about()
 
     for path in ("/predict", "/"):
         app.add_api_route(path, predict, methods=["POST"], openapi_extra=_BODY, responses=_ANSWERS)

@@ -45,7 +45,7 @@ def running(predictor: Predictor, token: str = "") -> Iterator[str]:
     async def answer_one(request: Request) -> bytes:
         return answer(predictor, [request])[0]
 
-    app = build_app(ABOUT, answer_one, Gate(token=token))
+    app = build_app(lambda: ABOUT, answer_one, Gate(token=token))
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=server.run)

@@ -27,7 +27,7 @@ async def found_nothing(request: Request) -> bytes:
 async def call(
     gate: Gate, method: str, path: str, *, answer: Any = found_nothing, **options: Any
 ) -> httpx.Response:
-    transport = httpx.ASGITransport(build_app(ABOUT, answer, gate))
+    transport = httpx.ASGITransport(build_app(lambda: ABOUT, answer, gate))
     async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
         return await client.request(method, path, **options)
 

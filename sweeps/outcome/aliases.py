@@ -1,0 +1,40 @@
+"""Which version of a registered model serving follows, and which it followed before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sweeps.errors import RegistryError
+
+CHAMPION, PREVIOUS = "champion", "previous"
+
+
+def version_of(client: Any, name: str, alias: str) -> str:
+    """Give the version that has an alias, or nothing."""
+    return str(dict(client.get_registered_model(name).aliases).get(alias, ""))
+
+
+def crown(client: Any, name: str, version: str) -> None:
+    """Make a version the champion; the present one stays at hand as `previous`."""
+    present = version_of(client, name, CHAMPION)
+    if present == version:
+        return
+    if present:
+        client.set_registered_model_alias(name, PREVIOUS, present)
+    client.set_registered_model_alias(name, CHAMPION, version)
+
+
+def roll_back(client: Any, name: str) -> tuple[str, str]:
+    """Make `previous` the champion again, and the present champion `previous`.
+
+    Gives the version that is champion now and the one that was. Raises RegistryError if there was
+    none before.
+    """
+    before = version_of(client, name, PREVIOUS)
+    if not before:
+        raise RegistryError(
+            f"{name} has no earlier champion to go back to; name a version: models:/{name}/VERSION"
+        )
+    present = version_of(client, name, CHAMPION)
+    crown(client, name, before)
+    return before, present

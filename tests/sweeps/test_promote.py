@@ -1,0 +1,83 @@
+"""`python -m sweeps.promote`: what is champion is chosen by hand, and only what works here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tokcls.inference.made import make_bundle
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("made"))
+
+
+def promote(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sweeps.promote", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"},
+    )
+
+
+def aliases(folder: Path) -> dict[str, str]:
+    from mlflow.tracking import MlflowClient
+
+    client: Any = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    return {name: str(n) for name, n in client.get_registered_model("ner").aliases.items()}
+
+
+def test_bundles_become_versions_and_the_one_before_can_come_back(
+    bundle: Path, tmp_path: Path
+) -> None:
+    for version in ("1", "2"):
+        done = promote(tmp_path, str(bundle), "--name", "ner")
+        assert (done.returncode, done.stdout) == (0, f"champion: models:/ner/{version}\n"), done
+    assert aliases(tmp_path) == {"champion": "2", "previous": "1"}
+    back = promote(tmp_path, "models:/ner", "--rollback")
+    assert back.stdout == "champion: models:/ner/1 (before: 2)\n"
+    assert aliases(tmp_path) == {"champion": "1", "previous": "2"}
+    again = promote(tmp_path, "models:/ner/1")
+    assert again.stdout == "champion: models:/ner/1 (before: 1)\n"
+    missing = promote(tmp_path, "models:/ner/7")
+    assert missing.returncode == 2
+    assert "models:/ner/7" in missing.stderr or "version 7" in missing.stderr.lower()
+    assert aliases(tmp_path)["champion"] == "1"
+
+
+def test_a_bundle_that_does_not_work_here_is_not_promoted(bundle: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(bundle, broken)
+    (broken / "model.onnx").write_bytes(b"none")
+    done = promote(tmp_path, str(broken), "--name", "ner")
+    assert done.returncode == 2
+    assert "is not the file that was sealed" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("models:/ner",), "name the version"),
+        (("models:/ner/3", "--rollback"), "name the model: models:/NAME"),
+        (("somewhere",), "say with --name"),
+        (("somewhere", "--name", "ner"), "is not a bundle"),
+    ],
+)
+def test_what_is_not_clear_is_said(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = promote(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,166 @@
+"""A server follows the champion, keeps what works, and drops no request while it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tokcls.inference.made import free_port, start
+from tokcls.errors import BundleError
+from tokcls.inference import parity
+from tokcls.inference.bundle import read_manifest, seal
+from tokcls.inference.follow import Loaded, follow, load
+from tokcls.inference.predictor import Predictor
+from tokcls.inference.sources import locate
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+ALIAS = "models:/ner@champion"
+
+
+def resealed(bundle: Path, folder: Path, **receipt: Any) -> Path:
+    shutil.copytree(bundle, folder)
+    manifest = read_manifest(folder)
+    seal(folder, replace(manifest, receipt={**manifest.receipt, **receipt}))
+    return folder
+
+
+@pytest.fixture
+def registry(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A real registry: versions 1 and 2 work, 3 finds other than it should, 4 is cut off."""
+    import mlflow
+
+    uri = f"sqlite:///{tmp_path / 'registry.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    client = mlflow.MlflowClient(uri, uri)
+    client.create_registered_model("ner")
+    found = parity.found(Predictor.from_bundle(bundle).predict_texts(parity.TEXTS))
+    told: list[dict[str, Any]] = [{parity.KEY: found}, {}, {parity.KEY: [[]] * len(found)}, {}]
+    for number, receipt in enumerate(told, 1):
+        top = tmp_path / f"model-{number}"
+        resealed(bundle, top / "artifacts" / "bundle", **receipt)
+        client.create_model_version("ner", str(top))
+    cut = tmp_path / "model-4" / "artifacts" / "bundle" / "model.onnx"
+    cut.write_bytes(cut.read_bytes()[:-1])
+    client.set_registered_model_alias("ner", "champion", "1")
+    return client
+
+
+def test_what_a_bundle_finds_is_compared_with_what_was_found_when_it_was_made(
+    registry: Any,
+) -> None:
+    load(locate("models:/ner/1"), 1)
+    load(locate("models:/ner/2"), 1)
+    with pytest.raises(BundleError, match=r"finds other entities here .* in 8 of 8 texts"):
+        load(locate("models:/ner/3"), 1)
+
+
+def test_the_alias_is_followed_but_to_nothing_that_does_not_work(
+    registry: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    swapped: list[str] = []
+
+    async def watch() -> None:
+        present = load(locate(ALIAS), 1)
+
+        def swap(loaded: Loaded) -> None:
+            nonlocal present
+            present = loaded
+            swapped.append(loaded.located.version)
+
+        watching = asyncio.create_task(follow(ALIAS, lambda: present, swap, threads=1, every=0.05))
+        for version in ("3", "4", "2", "1"):
+            registry.set_registered_model_alias("ner", "champion", version)
+            await asyncio.sleep(2.0)
+        watching.cancel()
+
+    asyncio.run(watch())
+    assert swapped == ["2", "1"]
+    said = [record.message for record in caplog.records if "is not followed" in record.message]
+    assert len(said) == 2
+    assert "finds other entities here" in said[0]
+    assert "model.onnx is not the file that was sealed" in said[1]
+
+
+@pytest.fixture
+def url(registry: Any, tmp_path: Path) -> Iterator[str]:
+    port = free_port()
+    process = start([ALIAS, "--port", str(port)], tmp_path)
+    assert process.stdout is not None
+    said = iter(process.stdout.readline, "ready; Ctrl-C stops it\n")
+    try:
+        assert any(line.startswith(f"following {ALIAS}") for line in list(said))
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.stdout.close()
+        process.wait(timeout=30)
+
+
+def asked(url: str, path: str, body: bytes | None = None) -> Any:
+    headers = {"Content-Type": "application/json"} if body else {}
+    with urllib.request.urlopen(
+        urllib.request.Request(url + path, body, headers), timeout=30
+    ) as it:
+        return json.load(it)
+
+
+def promote(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "sweeps.promote", *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_no_request_fails_while_the_champion_is_swapped_and_rolled_back(url: str) -> None:
+    body = json.dumps({"inputs": "Anna flew from Lisbon to Oslo ."}).encode()
+    over, wrong, answered = threading.Event(), [], [0]
+
+    def keep_asking() -> None:
+        while not over.is_set():
+            try:
+                words = [one["word"] for one in asked(url, "/predict", body)]
+            except OSError as error:
+                wrong.append(str(error))
+                return
+            answered[0] += 1
+            if words != ["Anna", "Lisbon", "Oslo"]:
+                wrong.append(str(words))
+
+    asking = [threading.Thread(target=keep_asking) for _ in range(4)]
+    for each in asking:
+        each.start()
+    assert "champion: models:/ner/2 (before: 1)" in promote("models:/ner/2")
+    until_version(url, "2")
+    assert "champion: models:/ner/1 (before: 2)" in promote("models:/ner", "--rollback")
+    until_version(url, "1")
+    over.set()
+    for each in asking:
+        each.join()
+    assert wrong == []
+    assert answered[0] > 50
+
+
+def until_version(url: str, version: str) -> None:
+    until = time.monotonic() + 30
+    while asked(url, "/model")["version"] != version:
+        assert time.monotonic() < until
+        time.sleep(0.2)

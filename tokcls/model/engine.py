@@ -1,0 +1,34 @@
+"""A network as what scores batches of windows: torch, on a GPU where there is one."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from tokcls.data.batches import Padded
+
+
+class Torch:
+    """Runs a network of so many tags in 32 bit; on GPUs that have it in bf16."""
+
+    def __init__(self, network: nn.Module, tags: int, *, device: str | None = None) -> None:
+        """Move the network to `device`, default the first GPU, else the CPU."""
+        where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = torch.device(where)
+        self._network = network.to(self._device).train(False)
+        self._halves = self._device.type == "cuda" and torch.cuda.is_bf16_supported()
+        self.tags = tags
+
+    def run(self, padded: Padded) -> npt.NDArray[np.float32]:
+        """Score a batch: float32[B, L, tags], meaningful where the attention mask is 1."""
+        ids, mask = (
+            torch.from_numpy(array).to(self._device)
+            for array in (padded.input_ids, padded.attention_mask)
+        )
+        kind = self._device.type
+        with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=self._halves):
+            logits = self._network(input_ids=ids, attention_mask=mask).logits
+        scores: npt.NDArray[np.float32] = logits.float().cpu().numpy()
+        return scores
