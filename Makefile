@@ -4,8 +4,6 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
-# Two at a time, in the order of the files: the long ones come first, the short ones fill what is left.
-TWO := -n 2 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check bench clean
@@ -31,8 +29,8 @@ demo: install  ## sweep the quickstart space on the bundled corpus (minutes, on 
 	$(RUN) -m sweeps.run search_spaces/quickstart.yaml
 	@echo 'These commands want the environment: . $(VENV)/bin/activate'
 
-test: install  ## run every test (about half an hour on two cores); `pytest -m "not slow"` is the inner loop
-	HF_HUB_OFFLINE=1 $(RUN) -m pytest $(TWO) -m "not alone"
+test: install  ## run every test (20 to 25 minutes on two cores); `pytest -m "not slow"` is the inner loop
+	HF_HUB_OFFLINE=1 $(RUN) -m pytest -n 2 -m "not alone"
 	HF_HUB_OFFLINE=1 $(RUN) -m pytest -m alone
 
 check: install  ## lint, formatting, types

@@ -23,7 +23,7 @@ LATEST = 24  # of 48 epochs of all trials together: by then the last kill comes
 LONGEST_DELAY_S = 0.4
 AWAY_S = 3.0
 AGAIN_S = 0.5  # after there was nothing to kill
-LIMIT_S = 240.0
+LIMIT_S = 360.0
 
 
 @dataclass(frozen=True)

@@ -38,12 +38,10 @@ class NetworkBanned(OSError):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that needs the machine for itself is a slow one; tests of a file stay together."""
+    """A test that needs the machine for itself is a slow one."""
     for item in items:
         if item.get_closest_marker("alone"):
             item.add_marker("slow")
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 def is_loopback(host: str) -> bool:

@@ -22,7 +22,7 @@ def test_each_kind_is_killed_once_at_moments_that_the_seed_decides() -> None:
     assert len({tuple(blow.what for blow in ahead) for ahead in drawn.values()}) > 5
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_a_sweep_in_which_everything_is_killed_once_ends_as_an_undisturbed_one(
     tmp_path: Path,
 ) -> None:

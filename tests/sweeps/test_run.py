@@ -22,7 +22,7 @@ from tests.sweeps.run_made import (
 )
 from tests.tokcls.inference.test_pipeline_parity import allowed
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("run")]  # they share a sweep
+pytestmark = pytest.mark.alone
 
 LOAD_AND_PREDICT = """
 import json, sys, mlflow

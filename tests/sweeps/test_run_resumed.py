@@ -11,7 +11,7 @@ import pytest
 from tests.sweeps.run_left import SLOW_LEARNER, Resumed, Sweep
 from tests.sweeps.run_made import command, interrupted, make_world, newest, processes_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("run")]  # they share a sweep
+pytestmark = pytest.mark.alone
 
 
 def test_ctrl_c_ends_a_sweep_soon_and_says_how_to_go_on(resumed: Resumed) -> None:

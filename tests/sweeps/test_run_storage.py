@@ -12,7 +12,7 @@ from tests.stores import Bucket
 from tests.sweeps.run_left import Resumed, Sweep
 from tests.sweeps.run_made import command, interrupted, make_world, newest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(scope="module")

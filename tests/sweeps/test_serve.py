@@ -42,7 +42,7 @@ def alive(pids: list[int]) -> list[int]:
     return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_ctrl_c_ends_a_server_and_every_process_it_started(bundle: Path, tmp_path: Path) -> None:
     port = free_port()
     begun = time.monotonic()
@@ -62,7 +62,7 @@ def test_ctrl_c_ends_a_server_and_every_process_it_started(bundle: Path, tmp_pat
     assert alive(below) == []
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize(("stage", "later"), [("looking", 0.0), ("starting Ray", 2.0)])
 def test_ctrl_c_during_the_start_ends_everything_too(
     bundle: Path, tmp_path: Path, stage: str, later: float

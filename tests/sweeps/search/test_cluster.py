@@ -47,7 +47,7 @@ def test_an_address_that_no_driver_can_join_is_refused_with_what_works(
         assert part in str(caught.value)
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_a_controller_that_is_killed_gives_its_group_back_beside_another_ray(
     ray_cluster: None, tmp_path: Path
 ) -> None:

@@ -21,7 +21,7 @@ from sweeps.search.shipping import FOLDER, digest_of, read_files
 from tests.sweeps.run_made import Done, command, ended, environment, make_world
 from tests.sweeps.search.cluster_two_nodes import ROOT, TwoNodes, two_nodes
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(scope="module")

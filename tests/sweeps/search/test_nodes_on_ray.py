@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import RAY_ENVIRONMENT
 from tests.sweeps.run_made import environment
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 ROOT = Path(__file__).resolve().parents[3]
 

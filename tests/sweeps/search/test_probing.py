@@ -174,7 +174,7 @@ def test_what_ray_cannot_have_measured_is_an_error_in_one_line(
         answered(Asked(*raised))
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_task_that_is_killed_twice_is_put_down_to_memory() -> None:
     import ray
@@ -188,7 +188,7 @@ def test_a_task_that_is_killed_twice_is_put_down_to_memory() -> None:
     assert answer.key == "train.tokens_per_batch"
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.usefixtures("ray_cluster")
 def test_nothing_is_measured_on_a_node_that_does_not_see_the_storage(
     ready: Ready, tmp_path: Path
@@ -241,7 +241,7 @@ def test_a_child_that_crashes_before_an_answer_is_told_at_the_backbone(
         estimate_here(ready, replace(CPUS, slots=1))
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_a_backbone_that_only_torch_finds_broken_is_refused_beside_one_that_is_measured(
     ready: Ready,
 ) -> None:

@@ -18,7 +18,7 @@ from sweeps.search.mailbox import Epoch
 from tests.sweeps.search.slots_small import Ran, Small, write_corpus
 from tests.tiny import tiny_model
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 HEADROOM = 150 * 2**20
 # Learning rates, by which trials are told apart.

@@ -60,7 +60,7 @@ def test_a_backbone_that_was_not_shipped_stays_where_it_is(folder: Path) -> None
     assert here(Backbone("b", folder)).folder == folder
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_the_node_of_the_driver_uses_the_folder_itself(
     ray_cluster: None, folder: Path, home: Path
 ) -> None:
@@ -69,7 +69,7 @@ def test_the_node_of_the_driver_uses_the_folder_itself(
     assert not home.exists()
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_aliases_of_one_folder_travel_as_one_object(ray_cluster: None, folder: Path) -> None:
     whole, part = ship({"l6": Backbone("l6", folder), "l3": Backbone("l3", folder, 3)}).values()
     assert isinstance(whole, Shipped)
@@ -78,7 +78,7 @@ def test_aliases_of_one_folder_travel_as_one_object(ray_cluster: None, folder: P
     assert (whole.layers, part.layers) == (None, 3)
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_another_node_fills_its_cache_once_for_all_its_workers(
     ray_cluster: None, folder: Path, home: Path
 ) -> None:
@@ -98,7 +98,7 @@ def test_another_node_fills_its_cache_once_for_all_its_workers(
     assert here(elsewhere(shipped)).folder.stat().st_ino == written
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_a_cache_that_cannot_be_written_is_named(
     ray_cluster: None, folder: Path, home: Path
 ) -> None:

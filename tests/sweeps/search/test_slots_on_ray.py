@@ -36,7 +36,7 @@ from tokcls.labels.plan import label_schema, type_plan
 from tokcls.model.evaluation import Evaluation, decode_share, evaluate
 from tokcls.model.loader import load_model
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 ROOT = Path(__file__).resolve().parents[3]
 TWO_WORKERS = ("resources.workers_per_trial=2", "train.epochs=4")

@@ -25,7 +25,7 @@ from tests.stores import Bucket, tiny_disk
 from tests.sweeps.search.slots_small import Small, Told, write_corpus
 from tests.tiny import tiny_model
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 JOIN = 'mount -t tmpfs tmpfs "$1" && shift && exec "$@"'
 

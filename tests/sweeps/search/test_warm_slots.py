@@ -20,7 +20,7 @@ from tests.sweeps.search.slots_small import Small, held, write_corpus
 from tests.sweeps.search.test_retries_on_ray import pids_of
 from tests.tiny import tiny_model
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 
 @dataclass

@@ -50,7 +50,7 @@ def ask(server: RunningServer, body: object) -> Reply:
     return call(f"{server.url}/predict", json.dumps(body).encode())
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_the_hugging_face_client_finds_every_entity_of_a_long_text(server: RunningServer) -> None:
     text = long_text(1000)
     code = (
@@ -77,7 +77,7 @@ def test_the_hugging_face_client_finds_every_entity_of_a_long_text(server: Runni
         assert text[one["start"] : one["end"]] == one["word"]
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_served_answers_are_those_of_the_predictor(
     server: RunningServer, predictor: Predictor
 ) -> None:
@@ -95,7 +95,7 @@ def test_served_answers_are_those_of_the_predictor(
     assert [one["word"] for one in root.body] == ["Anna", "Lisbon", "Oslo"]
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_requests_at_the_same_time_get_their_own_answers(server: RunningServer) -> None:
     names = ["Anna", "Rafael", "Ingrid", "Tomas"] * 25
 
@@ -106,7 +106,7 @@ def test_requests_at_the_same_time_get_their_own_answers(server: RunningServer) 
         assert list(pool.map(words, names)) == [[name, "Oslo"] for name in names]
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("path", "body", "kind", "status"),
     [
@@ -133,7 +133,7 @@ def test_every_refusal_is_an_error_text_in_json(
     assert len(reply.body["error"]) > 20
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_the_server_says_what_it_serves(server: RunningServer) -> None:
     assert call(f"{server.url}/healthz").body == {"status": "ok"}
     model = call(f"{server.url}/model").body
@@ -145,7 +145,7 @@ def test_the_server_says_what_it_serves(server: RunningServer) -> None:
     assert set(paths) == {"/", "/predict", "/healthz", "/model"}
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_no_process_of_the_server_loads_torch(server: RunningServer) -> None:
     maps = {child: Path(f"/proc/{child}/maps") for child in _below(server.pid)}
     replicas = [
@@ -157,7 +157,7 @@ def test_no_process_of_the_server_loads_torch(server: RunningServer) -> None:
     assert "libtorch" not in text
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_the_log_holds_no_text_of_a_user(server: RunningServer) -> None:
     secret = "Xanthippe Quillfeather"
     ask(server, {"inputs": f"{secret} flew to Oslo ."})
@@ -166,7 +166,7 @@ def test_the_log_holds_no_text_of_a_user(server: RunningServer) -> None:
     assert "Quillfeather" not in server.log.read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_a_port_that_another_server_uses_is_refused(server: RunningServer, bundle: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "sweeps.serve", str(bundle), "--port", str(server.port)],

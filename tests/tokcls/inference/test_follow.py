@@ -130,6 +130,7 @@ def promote(*arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.alone
 def test_no_request_fails_while_the_champion_is_swapped_and_rolled_back(url: str) -> None:
     body = json.dumps({"inputs": "Anna flew from Lisbon to Oslo ."}).encode()
     over, wrong, answered = threading.Event(), [], [0]

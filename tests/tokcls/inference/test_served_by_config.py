@@ -41,7 +41,7 @@ def url(ray_cluster: None, bundle: Path) -> Iterator[str]:
         serve.shutdown()  # type: ignore[no-untyped-call]
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_a_replica_finds_the_model_that_it_was_told_the_name_of(url: str, bundle: Path) -> None:
     with urllib.request.urlopen(f"{url}/model", timeout=60) as answer:
         assert json.load(answer)["name"] == bundle.name
