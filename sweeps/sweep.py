@@ -194,7 +194,8 @@ def _search(
     progress.recall(past)
     tidy.recall(past)
     record, aside = running.record, Aside(tidy)
-    shown: list[Listener] = [record.tracking, record.overview, progress]
+    # Progress first: it keeps the pace, by which the overview tells the time that is left.
+    shown: list[Listener] = [progress, record.tracking, record.overview]
     try:
         with progress:
             listeners = [record.ledger, *running.copies, *shown, aside]

@@ -31,10 +31,10 @@ def roll_back(client: Any, name: str) -> tuple[str, str]:
     none before.
     """
     before = version_of(client, name, PREVIOUS)
-    if not before:
+    present = version_of(client, name, CHAMPION)
+    if before in ("", present):
         raise RegistryError(
             f"{name} has no earlier champion to go back to; name a version: models:/{name}/VERSION"
         )
-    present = version_of(client, name, CHAMPION)
     crown(client, name, before)
     return before, present

@@ -17,8 +17,8 @@ from sweeps.search.shipping import here
 from sweeps.search.trial_folder import TrialFolder
 from tokcls.data.prepared import Prepared
 from tokcls.errors import BundleError
-from tokcls.inference import parity
 from tokcls.inference.bundle import Manifest, Window, seal
+from tokcls.inference.parity import KEY, check_parity, record
 from tokcls.inference.predictor import Decoded, Predictor
 from tokcls.labels.calibration import Evidence, expected_calibration_error, fit_temperature
 from tokcls.labels.plan import TypePlan, label_schema, type_plan
@@ -78,6 +78,7 @@ def finish(
     evidence = _check_parity(building, words, data, evaluations, plan)
     manifest = _calibrated(manifest, evidence)
     seal(building, _with_parity(manifest, building, network))
+    check_parity(Predictor.from_bundle(building))
     shutil.rmtree(folder, ignore_errors=True)
     building.replace(folder)
     return Finished(folder, metrics)
@@ -252,8 +253,7 @@ def _with_parity(manifest: Manifest, folder: Path, network: PreTrainedModel) -> 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     engine = Torch(network, len(manifest.schema.tags), device="cpu")
     predictor = Predictor(engine, manifest, tokenizer)
-    told = {parity.KEY: parity.found(predictor.predict_texts(parity.TEXTS))}
-    return replace(manifest, receipt={**manifest.receipt, **told})
+    return replace(manifest, receipt={**manifest.receipt, KEY: record(predictor)})
 
 
 def _error(evidence: Evidence, temperature: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from tokcls.errors import BundleError, TokclsError
 from tokcls.inference.bundle import MANIFEST
 from tokcls.inference.parity import check_parity
 from tokcls.inference.predictor import Predictor
+from tokcls.inference.sources import using
 from tokcls.labels.scoring import count
 from tokcls.labels.spans import Span
 from tokcls.labels.types import TypeMap
@@ -29,7 +29,6 @@ from tokcls.labels.types import TypeMap
 MODEL_CODE = Path(__file__).with_name("mlflow_model.py")
 NEEDED = ("numpy", "onnxruntime", "tokenizers", "pydantic")  # what the code that travels imports
 PROMOTIONS = "promotions"  # the experiment of bundles that no sweep registered
-FLUENT = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}  # by itself it tries for minutes
 EXAMPLE = ["London is the capital of the United Kingdom."]
 
@@ -148,14 +147,22 @@ def _gate(name: str, version: str, uri: str) -> None:
         return
     import mlflow
 
+    with _fetched(mlflow, name, version, uri) as bundle:
+        check_parity(Predictor.from_bundle(bundle))
+
+
+@contextmanager
+def _fetched(mlflow: Any, name: str, version: str, uri: str) -> Iterator[Path]:
+    """Lend a copy of a version's bundle; raise BundleError if it holds none."""
     with tempfile.TemporaryDirectory() as folder:
-        found = mlflow.artifacts.download_artifacts(
-            artifact_uri=f"models:/{name}/{version}", dst_path=folder, tracking_uri=uri
-        )
+        with using(mlflow, uri):
+            found = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"models:/{name}/{version}", dst_path=folder
+            )
         manifest = next(Path(found).rglob(MANIFEST), None)
         if manifest is None:
             raise BundleError(f"models:/{name}/{version} holds no bundle")
-        check_parity(Predictor.from_bundle(manifest.parent))
+        yield manifest.parent
 
 
 def _registered(client: Any, name: str, run_id: str, tags: Mapping[str, str]) -> str:
@@ -171,7 +178,7 @@ def _registered(client: Any, name: str, run_id: str, tags: Mapping[str, str]) ->
 
 
 def _log(mlflow: Any, bundle: Path, name: str, uri: str, run_id: str) -> str:
-    with _fluent(mlflow, uri), mlflow.start_run(run_id=run_id):
+    with using(mlflow, uri), mlflow.start_run(run_id=run_id):
         info = mlflow.pyfunc.log_model(
             name="bundle",
             python_model=str(MODEL_CODE),
@@ -194,13 +201,9 @@ def _compare(
     from mlflow.exceptions import MlflowException
 
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            found = mlflow.artifacts.download_artifacts(
-                artifact_uri=f"models:/{name}/{present}", dst_path=folder, tracking_uri=uri
-            )
-            manifest = next(Path(found).rglob(MANIFEST))
-            present_f1 = score_bundle(manifest.parent, gold, scored)
-    except (TokclsError, StopIteration) as error:
+        with _fetched(mlflow, name, present, uri) as bundle:
+            present_f1 = score_bundle(bundle, gold, scored)
+    except TokclsError as error:
         return True, f"version {present} cannot be used any more ({error})"
     except (MlflowException, OSError) as error:
         return False, f"version {present} cannot be read ({error}); move the alias by hand"
@@ -229,23 +232,6 @@ def score_bundle(folder: Path, gold: Sequence[Sentence], scored: TypeMap) -> flo
     spans = [scored.apply(sentence.spans) for sentence in gold]
     types = sorted({span.type for each in (*spans, *predicted) for span in each})
     return count(spans, predicted, [len(s.words) for s in gold], types).scores().f1
-
-
-@contextmanager
-def _fluent(mlflow: Any, uri: str) -> Iterator[None]:
-    """Let MLflow's fluent calls use a store; they know it from global state, put back behind us."""
-    kept = {name: os.environ.get(name) for name in FLUENT}
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(None)
-        mlflow.set_registry_uri("")
-        for name, value in kept.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
 
 
 @contextmanager

@@ -23,9 +23,9 @@ from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 
-from tokcls.errors import InputError, TokclsError
+from tokcls.errors import BundleError, InputError, TokclsError
 from tokcls.inference.answer import answer
-from tokcls.inference.follow import Loaded, follow, load
+from tokcls.inference.follow import Follower, Loaded, follow, load
 from tokcls.inference.gate import Gate
 from tokcls.inference.request import MAX_TEXTS, Request
 from tokcls.inference.sources import Located, is_alias, locate
@@ -53,12 +53,17 @@ class Replica:
 
     def __init__(self, model: Located | str, threads: int | None, alias: str | None) -> None:
         located = locate(model) if isinstance(model, str) else model
-        self.loaded = load(located, threads)
+        try:
+            self.loaded = load(located, threads)
+        except BundleError:
+            if alias is None:
+                raise
+            self.loaded = load(locate(alias), threads)  # what it was started with may be gone
         self.lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
         self.following = self._follow(alias, threads) if alias else None
 
     def _follow(self, alias: str, threads: int | None) -> asyncio.Task[None]:
-        watching = follow(alias, lambda: self.loaded, self._swap, threads=threads)
+        watching = follow(Follower(alias, threads), lambda: self.loaded, self._swap)
         return asyncio.get_running_loop().create_task(watching)
 
     def _swap(self, loaded: Loaded) -> None:

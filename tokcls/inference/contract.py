@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints
+from pydantic import BaseModel, ConfigDict, FailFast, Field, RootModel, StringConstraints
 
 Strategy = Literal["none", "simple", "first", "average", "max"]
 OffsetType = Literal["codepoint", "utf16", "byte"]
 MAX_LABELS = 1000
+
+
+class FirstOnly(FailFast):
+    """Of a long list that is wrong throughout, the first complaint is enough."""
+
+    __hash__ = object.__hash__  # a part of a union must have one
+
+
+Texts = Annotated[list[str], FirstOnly()]
 Label = Annotated[str, StringConstraints(max_length=200)]
 
 TEXT = "Ada Lovelace was born in London."
@@ -35,10 +44,10 @@ class Parameters(BaseModel):
         "is that of its first sub-word, of the mean of all, of the surest). Left out: the model's "
         "own decoding, by words and by what its label scheme allows, with calibrated scores",
     )
-    ignore_labels: list[Label] | None = Field(
+    ignore_labels: Annotated[list[Label], FirstOnly()] | None = Field(
         default=None,
         max_length=MAX_LABELS,
-        description="labels to leave out of the answer; with a strategy left out `O` is by itself",
+        description="labels to leave out of the answer; left out: `O`",
     )
     stride: int | None = Field(
         default=None,
@@ -71,8 +80,10 @@ class PredictRequest(BaseModel):
         },
     )
 
-    inputs: str | list[str] = Field("", description="a text, or several")
-    words: list[list[str]] = Field([], description="instead of `inputs`: the words of each text")
+    inputs: str | Texts = Field("", description="a text, or several")
+    words: Annotated[list[Texts], FirstOnly()] = Field(
+        [], description="instead of `inputs`: the words of each text"
+    )
     parameters: Parameters | None = None
 
 

@@ -10,10 +10,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tokcls.errors import TokclsError
 from tokcls.inference.parity import check_parity
 from tokcls.inference.predictor import Predictor
-from tokcls.inference.sources import Located, locate
+from tokcls.inference.sources import Located, locate, version_of
 
 EVERY_S = 5.0
 
@@ -35,32 +34,57 @@ def load(located: Located, threads: int | None) -> Loaded:
     return Loaded(located, predictor)
 
 
+class Follower:
+    """Looks which version an alias (models:/NAME@ALIAS) names, and loads one that is new.
+
+    A version that cannot be used is tried once, and again when the alias has named another.
+    """
+
+    def __init__(self, alias: str, threads: int | None) -> None:
+        self.alias, self._threads = alias, threads
+        self._refused = ""
+
+    def look(self, present: str) -> Loaded | None:
+        """Give the version that is named if it is not the one that is `present`.
+
+        Raises whatever is wrong with it, or with the registry.
+        """
+        version = version_of(self.alias)
+        if version == present:
+            self._refused = ""
+        if version in (present, self._refused):
+            return None
+        self._refused = version
+        loaded = load(locate(self.alias), self._threads)
+        self._refused = ""
+        return loaded
+
+
 async def follow(
-    alias: str,
+    follower: Follower,
     present: Callable[[], Loaded],
     swap: Callable[[Loaded], None],
     *,
-    threads: int | None,
     every: float = EVERY_S,
 ) -> None:
-    """Look every so many seconds which version `alias` (models:/NAME@ALIAS) names, until cancelled.
+    """Look every so many seconds, and `swap` what is new for what is `present`, until cancelled.
 
-    `swap` is given a version that is not `present`. What is wrong is logged once.
+    What is wrong is logged once; nothing that is wrong ends the following.
     """
     said = ""
     while True:
         await asyncio.sleep(every)
         try:
-            located = await asyncio.to_thread(locate, alias)
-            if located.version == present().located.version:
-                said = ""
-                continue
-            loaded = await asyncio.to_thread(load, located, threads)
-        except (TokclsError, OSError) as error:
+            loaded = await asyncio.to_thread(follower.look, present().located.version)
+        except Exception as error:  # whatever it is, the old version answers on
             if str(error) != said:
                 said = str(error)
-                _LOG.warning("%s is not followed, the old version answers on: %s", alias, error)
+                _LOG.warning(
+                    "%s is not followed, the old version answers on: %s: %s",
+                    *(follower.alias, type(error).__name__, error),
+                )
             continue
-        swap(loaded)
-        said = ""
-        _LOG.info("%s is version %s now", alias, located.version)
+        if loaded is not None:
+            swap(loaded)
+            said = ""
+            _LOG.info("%s is version %s now", follower.alias, loaded.located.version)

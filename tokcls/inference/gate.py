@@ -33,6 +33,9 @@ class Gate:
     within: float = 60.0
     inside: int = 0
 
+    def __post_init__(self) -> None:
+        self.token = self.token.strip()  # of a file, a line end
+
     def check(self, authorization: str | None) -> None:
         """Compare a header `Authorization: Bearer TOKEN`, in a time that tells nothing of it.
 
@@ -42,7 +45,8 @@ class Gate:
         if not self.token:
             return
         kind, _, given = (authorization or "").partition(" ")
-        same = hmac.compare_digest(given.strip().encode(), self.token.encode())
+        # A header's bytes are read as Latin-1, whatever they were meant to be.
+        same = hmac.compare_digest(given.strip().encode("latin-1"), self.token.encode())
         if kind.lower() != "bearer" or not same:
             raise Refused(
                 401,

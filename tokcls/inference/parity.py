@@ -6,6 +6,7 @@ processor or another version of ONNX Runtime that answers differently is noticed
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from tokcls.errors import BundleError
@@ -24,23 +25,32 @@ TEXTS = (
 )
 
 
-def found(entities: list[list[Entity]]) -> list[list[list[Any]]]:
-    """What is compared of entities: type, start and end."""
-    return [[[one.entity_group, one.start, one.end] for one in each] for each in entities]
+DIGEST = hashlib.sha256("\n".join(TEXTS).encode()).hexdigest()
+
+
+def record(predictor: Predictor) -> dict[str, Any]:
+    """Give what a receipt says of the texts: which they were, and what was found in them."""
+    return {"texts": DIGEST, "found": _found(predictor)}
+
+
+def _found(predictor: Predictor) -> list[list[list[Any]]]:
+    found: list[list[Entity]] = predictor.predict_texts(TEXTS)
+    return [[[one.entity_group, one.start, one.end] for one in each] for each in found]
 
 
 def check_parity(predictor: Predictor) -> None:
-    """Compare what a bundle finds with its receipt; one without a record of it is not compared.
+    """Compare what a bundle finds with its receipt, if that has a record of these very texts.
 
     Raises:
         BundleError: it finds something else.
     """
-    expected = predictor.manifest.receipt.get(KEY)
-    if expected is None or len(expected) != len(TEXTS):
+    record_ = predictor.manifest.receipt.get(KEY)
+    if not isinstance(record_, dict) or record_.get("texts") != DIGEST:
         return
-    here = found(predictor.predict_texts(TEXTS))
-    wrong = sum(a != b for a, b in zip(here, expected, strict=True))
-    if wrong:
+    expected, here = record_.get("found"), _found(predictor)
+    if here != expected:
+        pairs = zip(here, expected, strict=False) if isinstance(expected, list) else ()
+        wrong = sum(a != b for a, b in pairs) or len(TEXTS)
         raise BundleError(
             f"the bundle finds other entities here than when it was made, in {wrong} of "
             f"{len(TEXTS)} texts; use the versions of its receipt, or bundle the trial again"

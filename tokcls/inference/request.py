@@ -36,6 +36,8 @@ FORMS = {  # what stands where in a request, by its place without numbers
 }
 
 AS_TRAINED = Parameters()
+# Complaints of pydantic that say more than what was to stand there.
+BY_ITSELF = ("too_long", "greater_than_equal", "string_too_long", "string_unicode")
 
 
 class RefusedRequest(InputError):
@@ -115,7 +117,7 @@ def _said(error: ValidationError) -> str:
     steps = [step for step in worst["loc"] if step not in ("str", "list[str]")]
     place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)[1:]
     form = FORMS.get("".join("[]" if isinstance(s, int) else f".{s}" for s in steps)[1:])
-    if form is None or worst["type"] in ("too_long", "greater_than_equal", "string_too_long"):
+    if form is None or worst["type"] in BY_ITSELF:
         return f"`{place}`: {worst['msg'][0].lower()}{worst['msg'][1:]}"
     return f"`{place}` must be {form}, got {_kind(worst['input'])}"
 

@@ -18,7 +18,21 @@ from tokcls.inference.bundle import MANIFEST
 
 DEFAULT_REGISTRY = "sqlite:///mlflow.db"
 CHAMPION = "champion"
+FLUENT = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")  # what MLflow sets beside its globals
 _MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>[0-9]+))")
+
+
+def version_of(alias: str) -> str:
+    """Ask which version a models:/NAME@ALIAS names now; nothing is fetched.
+
+    Raises:
+        BundleError: there is no such alias, or the registry does not answer.
+    """
+    match = _MODEL_URI.fullmatch(alias)
+    if match is None or not match["alias"]:
+        raise BundleError(f"{alias!r} must be models:/NAME@ALIAS")
+    with _registry() as registry:
+        return registry.version_of(match["name"], match["alias"])
 
 
 def is_alias(model: str) -> bool:
@@ -59,13 +73,13 @@ def locate(model: str | None = None) -> Located:
         return Located(folder.resolve(), folder.resolve().name)
     with _registry() as registry:
         if model is None:
-            return registry.version_of(registry.only_champion(), CHAMPION)
+            name = registry.only_champion()
+            return registry.fetch(name, registry.version_of(name, CHAMPION))
         match = _MODEL_URI.fullmatch(model)
         if match is None:
             raise BundleError(f"{model!r} must be models:/NAME@ALIAS or models:/NAME/VERSION")
-        if match["alias"]:
-            return registry.version_of(match["name"], match["alias"])
-        return registry.fetch(match["name"], match["version"])
+        version = match["version"] or registry.version_of(match["name"], match["alias"])
+        return registry.fetch(match["name"], version)
 
 
 class _Registry:
@@ -73,7 +87,7 @@ class _Registry:
 
     def __init__(self, mlflow: Any, uri: str) -> None:
         self._mlflow = mlflow
-        self._client = mlflow.MlflowClient()
+        self._client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
         self._uri = uri
 
     def only_champion(self) -> str:
@@ -88,7 +102,7 @@ class _Registry:
         choices = ", ".join(f"models:/{name}@{CHAMPION}" for name in names)
         raise NothingToServe(f"several models could be meant; name one of: {choices}")
 
-    def version_of(self, name: str, alias: str) -> Located:
+    def version_of(self, name: str, alias: str) -> str:
         aliases = self._aliases(name)
         if alias not in aliases:
             there = ", ".join(f"{each} (version {n})" for each, n in sorted(aliases.items()))
@@ -96,7 +110,7 @@ class _Registry:
                 f"models:/{name}@{alias}: {name!r} in {self._uri} has no alias {alias!r}; "
                 f"its aliases: {there or 'none'}"
             )
-        return self.fetch(name, str(aliases[alias]))
+        return str(aliases[alias])
 
     def fetch(self, name: str, version: str) -> Located:
         self._aliases(name)
@@ -155,11 +169,25 @@ def _registry() -> Iterator[_Registry]:
         raise BundleError(
             "registered models need MLflow: pip install 'mlflow>=3,<4'; or name a bundle's folder"
         ) from error
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)
     try:
-        yield _Registry(mlflow, uri)
+        with using(mlflow, uri):
+            yield _Registry(mlflow, uri)
     except mlflow.exceptions.MlflowException as error:
         raise BundleError(f"the model registry {uri} did not answer: {error}") from error
+
+
+@contextmanager
+def using(mlflow: Any, uri: str) -> Iterator[None]:
+    """Let MLflow's fluent calls use a store; they know it from global state, put back behind us."""
+    kept = {name: os.environ.get(name) for name in FLUENT}
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        yield
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri("")
+        for name, value in kept.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value

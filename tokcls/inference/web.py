@@ -23,6 +23,7 @@ from tokcls.inference.request import MAX_BODY, RefusedRequest, Request, read_req
 
 AnswerOne = Callable[[Request], Awaitable[bytes]]
 POINT = "#/components/schemas/"
+GUARDED = ("/", "/predict", "/model")  # where a token may be wanted
 
 
 def build_app(
@@ -43,8 +44,7 @@ def build_app(
     async def predict(http: HttpRequest) -> Response:
         """Find the entities of a text, of several texts, or of texts already split into words."""
         guard.check(http.headers.get("authorization"))
-        request = read_request(await _read_body(http), http.headers.get("content-type"))
-        answer = await guard.through(answer_one(request))
+        answer = await guard.through(_answered(http, answer_one))
         return Response(answer, media_type="application/json")
 
     async def try_it() -> HTMLResponse:
@@ -71,6 +71,11 @@ def build_app(
     app.add_exception_handler(HTTPException, _failed)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+async def _answered(http: HttpRequest, answer_one: AnswerOne) -> bytes:
+    """Read and answer; a client that sends slowly counts, and is given up, as one that waits."""
+    return await answer_one(read_request(await _read_body(http), http.headers.get("content-type")))
 
 
 async def _read_body(http: HttpRequest) -> bytes:
@@ -103,7 +108,12 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     """Describe the routes, and the models that are read and written by hand."""
     if app.openapi_schema is None:
         described = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        described.setdefault("components", {}).setdefault("schemas", {}).update(schemas())
+        components = described.setdefault("components", {})
+        components.setdefault("schemas", {}).update(schemas())
+        components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        for path in GUARDED:
+            for operation in described["paths"][path].values():
+                operation["security"] = [{}, {"token": []}]
         app.openapi_schema = described
     return app.openapi_schema
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -64,6 +65,7 @@ def test_each_form_is_read(body: object, request_: Request) -> None:
         ({"inputs": "a", "parameters": {"aggregation_strategy": "last"}}, "'average' or 'max'"),
         ({"inputs": "a", "parameters": {"offset_type": "line"}}, "'codepoint', 'utf16' or 'byte'"),
         ({"inputs": "a", "parameters": {"ignore_labels": "O"}}, "must be a list of strings"),
+        ({"inputs": "a", "parameters": {"ignore_labels": ["\ud800"]}}, "unicode"),
         ({"inputs": "a", "parameters": {"ignore_labels": ["O", 1]}}, r"ignore_labels\[1\]` must"),
         ({"words": [["a"]], "parameters": {"offset_type": "byte"}}, "`words` are answered in word"),
     ],
@@ -90,6 +92,15 @@ def test_what_may_not_be_asked_is_refused_with_what_may(body: object, message: s
 def test_a_body_that_is_no_json_is_refused(body: bytes, message: str) -> None:
     with pytest.raises(RefusedRequest, match=message):
         read_request(body, JSON)
+
+
+def test_a_long_list_of_what_may_not_be_there_is_refused_at_once() -> None:
+    for body in ({"inputs": [1] * 900_000}, {"words": [[1] * 900_000]}, {"words": [1] * 900_000}):
+        text = json.dumps(body).encode()
+        began = time.monotonic()
+        with pytest.raises(RefusedRequest, match="got a number"):
+            read_request(text, JSON)
+        assert time.monotonic() - began < 1.0
 
 
 def test_half_a_surrogate_pair_is_refused() -> None:

@@ -69,6 +69,23 @@ def test_a_token_is_asked_of_everybody_but_the_watch(
     assert get("/model", Gate(token=TOKEN)).status_code == 401
 
 
+def test_a_token_may_have_any_letters_and_a_line_end() -> None:
+    gate = Gate(token="s3sàmé\n")
+    assert ask(gate, headers={"Authorization": "Bearer s3sàmé".encode()}).status_code == 200
+    assert ask(gate, headers={"Authorization": b"Bearer s3same"}).status_code == 401
+
+
+def test_a_body_that_never_comes_is_given_up() -> None:
+    async def drip() -> Any:
+        yield b'{"inputs"'
+        await asyncio.sleep(60)
+
+    gate = Gate(token="", within=0.1)
+    reply = asyncio.run(call(gate, "POST", "/predict", content=drip()))
+    assert reply.status_code == 504
+    assert gate.inside == 0
+
+
 def test_the_token_is_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVE_TOKEN", TOKEN)
     assert ask(Gate()).status_code == 401
