@@ -52,9 +52,14 @@ def main(
 def _moved(model: str, name: str | None, *, rollback: bool) -> str:
     """Do it, and say what is champion now."""
     from sweeps.outcome.registry import demote, promote, promote_bundle
+    from tokcls.inference.sources import check_registry
 
     uri = tracking_uri(None)
     match = VERSION.fullmatch(model)
+    if model.startswith("models:") and (match is None or name is not None):
+        raise BundleError(f"{model!r} must be models:/NAME/VERSION, and takes no --name")
+    if match is not None:
+        check_registry(uri)
     if rollback:
         if match is None or match["version"]:
             raise BundleError(f"{model!r}: with --rollback, name the model: models:/NAME")

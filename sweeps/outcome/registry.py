@@ -112,7 +112,6 @@ def promote_bundle(bundle: Path, name: str, *, uri: str) -> Registered:
         number = experiment.experiment_id if experiment else client.create_experiment(PROMOTIONS)
         run = client.create_run(number, run_name=bundle.name).info.run_id
         version = _log(mlflow, bundle, name, uri, run)
-        client.set_terminated(run)
         crown(client, name, version)
     return Registered(name, version, True, "promoted by hand")
 

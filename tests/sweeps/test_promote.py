@@ -50,6 +50,8 @@ def test_bundles_become_versions_and_the_one_before_can_come_back(
     assert aliases(tmp_path) == {"champion": "1", "previous": "2"}
     again = promote(tmp_path, "models:/ner/1")
     assert again.stdout == "champion: models:/ner/1 (before: 1)\n"
+    for unclear in (("models:/ner",), ("models:/ner/2", "--rollback")):
+        assert "name the " in promote(tmp_path, *unclear).stderr
     missing = promote(tmp_path, "models:/ner/7")
     assert missing.returncode == 2
     assert "models:/ner/7" in missing.stderr or "version 7" in missing.stderr.lower()
@@ -70,8 +72,10 @@ def test_a_bundle_that_does_not_work_here_is_not_promoted(bundle: Path, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("models:/ner",), "name the version"),
-        (("models:/ner/3", "--rollback"), "name the model: models:/NAME"),
+        (("models:/ner/3",), "there is no MLflow database at"),
+        (("models:/ner@champion",), "must be models:/NAME/VERSION"),
+        (("models:/ner/3", "--name", "ner"), "takes no --name"),
+        (("models:/ner", "--rollback"), "there is no MLflow database at"),
         (("somewhere",), "say with --name"),
         (("somewhere", "--name", "ner"), "is not a bundle"),
     ],
@@ -81,3 +85,4 @@ def test_what_is_not_clear_is_said(tmp_path: Path, arguments: tuple[str, ...], s
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from tokcls.errors import InputError
 from tokcls.inference.predictor import Entity, Predictor
 from tokcls.inference.records import Record, files_of, read_records
 from tokcls.inference.written import Output
@@ -31,6 +35,8 @@ def predict_files(
     """
     files, target = files_of(given), Output(Path(output))
     target.check()
+    if Path(given).is_dir() and target.path.absolute().parent == Path(given).absolute():
+        raise InputError(f"{output} would be among the files to be read; put it elsewhere")
     sizes = [path.stat().st_size for path in files]
     done = target.begun(_about(predictor, files))
     records = ((number, each) for number, path in enumerate(files) for each in read_records(path))
@@ -47,7 +53,9 @@ def predict_files(
 def _about(predictor: Predictor, files: Sequence[Path]) -> dict[str, Any]:
     """What answers depend on; a file that was touched is another."""
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return {"model": dict(predictor.manifest.files), "input": [list(each) for each in stats]}
+    manifest = json.dumps(asdict(predictor.manifest), sort_keys=True)
+    model = hashlib.sha256(manifest.encode()).hexdigest()
+    return {"model": model, "input": [list(each) for each in stats]}
 
 
 def _chunks(records: Iterator[tuple[int, Record]]) -> Iterator[list[tuple[int, Record]]]:

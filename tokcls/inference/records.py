@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tokcls.data.readers.conll import is_comment, is_mark
 from tokcls.data.words import check_characters
 from tokcls.errors import InputError
 
 ROWS_AT_ONCE = 1024
 WORDS = ("words", "tokens")
-COMMENTS = ("#", "-DOCSTART-")
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,12 @@ def _of_conll(path: Path) -> Iterator[Record]:
     words: list[str] = []
     begin = end = 0
     for line in _lines(path):
+        if is_mark(line.text) or (not words and is_comment(line.text)):
+            continue
         cells = line.text.split("\t") if "\t" in line.text else line.text.split()
-        if cells and cells[0].strip() and not (line.text.startswith(COMMENTS) and not words):
+        if line.text.strip():
+            if not cells[0].strip():
+                raise InputError(f"{path}:{line.number}: the first column has no word")
             begin = begin or line.number
             words.append(cells[0].strip())
         elif words:
@@ -138,7 +142,7 @@ def _of_parquet(path: Path) -> Iterator[Record]:
             if not names:
                 raise InputError(f"{path}: no column is named text, words or tokens")
             number, rows = 0, max(1, file.metadata.num_rows)
-            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=names[:1]):
+            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=names):
                 for row in batch.to_pylist():
                     number += 1
                     place = f"{path}: row {number}"
@@ -148,15 +152,17 @@ def _of_parquet(path: Path) -> Iterator[Record]:
 
 
 def _record(plain: Mapping[str, Any], place: str, source: str, end: int) -> Record:
-    if "text" in plain:
-        text = plain["text"]
+    text = plain.get("text")
+    if text is not None:
         if not isinstance(text, str):
             raise InputError(f"{place}: `text` must be a string")
         check_characters(text, name=place)
         return Record(source, end, text)
-    words = next((plain[name] for name in WORDS if name in plain), None)
+    words = next((plain[name] for name in WORDS if plain.get(name) is not None), None)
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise InputError(f"{place}: there must be a `text`, or a list of strings as `words`")
+    for number, word in enumerate(words):
+        check_characters(word, name=f"{place}: words[{number}]")
     return Record(source, end, words=tuple(words))
 
 

@@ -156,13 +156,7 @@ class _Registry:
 def _registry() -> Iterator[_Registry]:
     """Open the registry of MLFLOW_TRACKING_URI, else the file mlflow.db in this folder."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_REGISTRY
-    file = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///") and not file.is_file():
-        # MLflow would make a new, empty database there.
-        raise NothingToServe(
-            f"there is no MLflow database at {file}; run a sweep first, set MLFLOW_TRACKING_URI, "
-            "or name a bundle's folder"
-        )
+    check_registry(uri)
     try:
         import mlflow
     except ImportError as error:
@@ -174,6 +168,20 @@ def _registry() -> Iterator[_Registry]:
             yield _Registry(mlflow, uri)
     except mlflow.exceptions.MlflowException as error:
         raise BundleError(f"the model registry {uri} did not answer: {error}") from error
+
+
+def check_registry(uri: str) -> None:
+    """Refuse a database that is not there: MLflow would make a new, empty one.
+
+    Raises:
+        NothingToServe: with what to do.
+    """
+    file = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///") and not file.is_file():
+        raise NothingToServe(
+            f"there is no MLflow database at {file}; run a sweep first, set MLFLOW_TRACKING_URI, "
+            "or name a bundle's folder"
+        )
 
 
 @contextmanager

@@ -56,9 +56,9 @@ class Output:
         Raises:
             InputError: they are answers to something else.
         """
-        if not self.about.is_file():
-            self.about.write_text(json.dumps(about), encoding="utf-8")
+        if not (self.about.is_file() and self.part.is_file()):
             self.part.write_bytes(b"")
+            _write(self.about, json.dumps(about))
             return 0
         if json.loads(self.about.read_text(encoding="utf-8")) != about:
             raise InputError(
@@ -83,13 +83,20 @@ class Output:
                 stream.write(json.dumps(given, ensure_ascii=False) + "\n")
 
     def finish(self) -> None:
-        """Make the output of all answers."""
+        """Make the output of all answers; what they were answers to is of no use then."""
         made = WRITERS[self.path.suffix.lower()](self.part)
         with made.open("rb+") as stream:
             os.fsync(stream.fileno())
+        self.about.unlink(missing_ok=True)
         made.replace(self.path)
         self.part.unlink(missing_ok=True)
-        self.about.unlink(missing_ok=True)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a small file, whole or not at all."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
 
 
 def _answers(part: Path) -> Iterator[dict[str, Any]]:
@@ -118,6 +125,12 @@ def _tagged(answer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
     if "words" in answer:
         placed = [(word, at, at + 1) for at, word in enumerate(answer["words"])]
+        wrong = next((word for word, _, _ in placed if word.split() != [word]), None)
+        if wrong is not None:
+            raise InputError(
+                f"{answer['source']}: the word {wrong!r} is empty or has blanks, which CoNLL "
+                "cannot hold; name an output that ends in .jsonl"
+            )
     else:
         placed = [(word.text, word.start, word.end) for word in split(answer["text"])]
     entities = iter(answer["entities"])

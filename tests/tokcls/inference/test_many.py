@@ -147,6 +147,8 @@ def test_answers_to_something_else_are_not_mixed_in(predictor: Predictor, tmp_pa
         ("in.jsonl", b'{"text": "\\ud800"}\n', r"in\.jsonl:1: character 0 is half a surrogate"),
         ("in.parquet", b"no parquet", r"in\.parquet: not a Parquet file"),
         ("in.pdf", b"", r"in\.pdf: a file must end in one of \.txt"),
+        ("in.conll", b"a O\n\tO\n", r"in\.conll:2: the first column has no word"),
+        ("in.jsonl", b'{"words": ["a", "\\ud800"]}\n', r"in\.jsonl:1: words\[1\]: character 0"),
     ],
 )
 def test_what_cannot_be_read_is_refused_at_its_line(
@@ -156,6 +158,54 @@ def test_what_cannot_be_read_is_refused_at_its_line(
     with pytest.raises(InputError, match=message):
         predict_files(predictor, tmp_path / name, tmp_path / "out.jsonl")
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_word_that_begins_with_a_hash_is_a_word(predictor: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "in.conll").write_text("# id 1\n#Romney O\nwins O\n\n#1\tO\nhit\tO\n")
+    predict_files(predictor, tmp_path / "in.conll", tmp_path / "out.jsonl")
+    words = [answer["words"] for answer in read(tmp_path / "out.jsonl")]
+    assert words == [["#Romney", "wins"], ["#1", "hit"]]
+
+
+def test_what_was_written_as_parquet_can_be_read_again(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    (tmp_path / "in.jsonl").write_text('{"words": ["Oslo"]}\n{"text": "Anna flew to Oslo ."}\n')
+    predict_files(predictor, tmp_path / "in.jsonl", tmp_path / "once.parquet")
+    assert predict_files(predictor, tmp_path / "once.parquet", tmp_path / "twice.parquet") == 2
+    once, twice = (
+        parquet.read_table(tmp_path / f"{name}.parquet", columns=["text", "words"])
+        for name in ("once", "twice")
+    )
+    assert once == twice
+
+
+@pytest.mark.parametrize("left", ["", ".part", ".part.json"])
+def test_a_kill_while_it_begins_leaves_nothing_that_stands_in_the_way(
+    predictor: Predictor, tmp_path: Path, left: str
+) -> None:
+    if left:
+        (tmp_path / f"out.jsonl{left}").write_text("")
+    assert predict_files(predictor, write(tmp_path, "txt"), tmp_path / "out.jsonl") == len(LINES)
+    assert {path.name for path in tmp_path.iterdir()} == {"in.txt", "out.jsonl"}
+
+
+def test_an_output_among_the_files_to_be_read_is_refused(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    write(tmp_path, "txt")
+    with pytest.raises(InputError, match="would be among the files to be read"):
+        predict_files(predictor, tmp_path, tmp_path / "out.jsonl")
+
+
+@pytest.mark.parametrize("word", ["a b", "x\ny", ""])
+def test_words_that_conll_cannot_hold_are_refused(
+    predictor: Predictor, tmp_path: Path, word: str
+) -> None:
+    (tmp_path / "in.jsonl").write_text(json.dumps({"words": ["a", word]}))
+    with pytest.raises(InputError, match=r"in\.jsonl:1: the word .* name an output that ends in"):
+        predict_files(predictor, tmp_path / "in.jsonl", tmp_path / "out.conll")
+    assert not (tmp_path / "out.conll").exists()
 
 
 @pytest.mark.parametrize(

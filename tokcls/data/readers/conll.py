@@ -38,7 +38,7 @@ def draft_conll(path: Path, rules: Rules) -> Drafts:
     lines = lines_of(read_text(path))
     check_columns(rules.columns, file, "CoNLL files", word=int, tag=int)
     filled = [Line(at, text) for at, text in enumerate(lines, 1) if text.strip()]
-    rows = [line for line in filled if not _is_mark(line.text)]
+    rows = [line for line in filled if not is_mark(line.text)]
     plain = [line for line in rows if not line.text.startswith("#")] or rows
     if not plain:
         raise CorpusError([Problem(f"the file has no sentence; {_EXPECTED}", file)])
@@ -47,9 +47,15 @@ def draft_conll(path: Path, rules: Rules) -> Drafts:
     return Drafts(file, page.drafts, page.problems, page.notes())
 
 
-def _is_mark(line: str) -> bool:
+def is_mark(line: str) -> bool:
+    """Tell whether a line opens a document."""
     rest = line.removeprefix(DOCUMENT_MARK)
     return len(rest) < len(line) and rest[:1] in ("", " ", "\t")
+
+
+def is_comment(line: str) -> bool:
+    """Tell whether a line before a sentence is a comment, whatever its columns."""
+    return line.startswith("# ") or _DOCUMENT_COMMENT.match(line) is not None
 
 
 class _Page:
@@ -71,7 +77,7 @@ class _Page:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 self._close()
-            elif _is_mark(line):
+            elif is_mark(line):
                 self._close(mark=True)
             else:
                 self._line(number, line)
@@ -116,7 +122,7 @@ class _Page:
         # Where words are numbered, one that starts with `#` is not at the start of its line.
         if "\t" in line and self.shape.tabs and self.shape.roles.number is None:
             return False
-        if line.startswith("# ") or _DOCUMENT_COMMENT.match(line):
+        if is_comment(line):
             return True
         return not self._inside and not fits
 
