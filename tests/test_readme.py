@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import typer
 
-from sweeps import run, serve
+from sweeps import promote, run, serve
 from sweeps.outcome.leaderboard import COLUMNS
 from sweeps.search.tracking import DEFAULT_URI
 from sweeps.space.keys import keys_text
@@ -28,7 +28,12 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-PROGRAMS = {"sweeps.run": run.app, "sweeps.serve": serve.app, "tokcls.predict": predict.app}
+PROGRAMS = {
+    "sweeps.run": run.app,
+    "sweeps.serve": serve.app,
+    "sweeps.promote": promote.app,
+    "tokcls.predict": predict.app,
+}
 PLACEHOLDER = "path/to/"
 SERVER = "http://127.0.0.1:8000"
 """where `sweeps.serve` answers unless told otherwise"""

@@ -6,12 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.tokcls.inference.made import make_bundle
+from tokcls.inference.bundle import read_manifest, seal
+from tokcls.inference.parity import KEY, record
+from tokcls.inference.predictor import Predictor
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -67,6 +71,20 @@ def test_a_bundle_that_does_not_work_here_is_not_promoted(bundle: Path, tmp_path
     assert "is not the file that was sealed" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_version_that_finds_something_else_here_is_not_promoted(
+    bundle: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(bundle, other)
+    manifest, good = read_manifest(other), record(Predictor.from_bundle(bundle))
+    for found in (good["found"], [[]] * len(good["found"])):
+        seal(other, replace(manifest, receipt={KEY: good | {"found": found}}))
+        done = promote(tmp_path, str(other), "--name", "ner")
+    assert done.returncode == 2
+    assert "finds other entities here" in done.stderr
+    assert aliases(tmp_path) == {"champion": "1"}
 
 
 @pytest.mark.parametrize(

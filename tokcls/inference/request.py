@@ -60,6 +60,11 @@ class Request:
     def __len__(self) -> int:
         return len(self.texts) + len(self.words)
 
+    @property
+    def characters(self) -> int:
+        """Characters of all texts, or all words."""
+        return sum(map(len, self.texts)) + sum(len(word) for each in self.words for word in each)
+
 
 def read_request(body: bytes, content_type: str | None) -> Request:
     """Read a request's body.
@@ -160,10 +165,9 @@ def _check_size(request: Request) -> None:
             f"a request may hold {MAX_TEXTS} texts, got {len(request)}; send several requests",
             status=413,
         )
-    characters = sum(map(len, request.texts)) + sum(len(w) for each in request.words for w in each)
-    if characters > MAX_CHARACTERS:
+    if request.characters > MAX_CHARACTERS:
         raise RefusedRequest(
-            f"a request may hold {MAX_CHARACTERS:,} characters, got {characters:,}; "
+            f"a request may hold {MAX_CHARACTERS:,} characters, got {request.characters:,}; "
             "send several requests",
             status=413,
         )

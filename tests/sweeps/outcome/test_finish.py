@@ -20,6 +20,8 @@ from tokcls.config import DataConfig, LabelsConfig, ModelConfig, TrainConfig, Tr
 from tokcls.data.corpus import Corpus, Sentence
 from tokcls.data.prepared import prepare
 from tokcls.inference.bundle import read_manifest
+from tokcls.inference.parity import KEY, TEXTS, check_parity
+from tokcls.inference.predictor import Predictor
 from tokcls.labels.plan import label_schema
 from tokcls.labels.spans import Span
 from tokcls.labels.types import TypeMap
@@ -89,4 +91,6 @@ def test_a_bundle_keeps_the_learned_types_and_is_scored_by_the_coarser_ones(
     for name, split in (("validation", corpus.validation), ("test", corpus.splits["test"])):
         assert calibration[name]["spans"] > len(split)
         assert 0.0 <= calibration[name]["error"] <= 1.0
-    assert calibration["validation"]["error"] <= calibration["validation"]["error_uncalibrated"]
+        assert 0.0 <= calibration[name]["error_uncalibrated"] <= 1.0
+    assert len(manifest.receipt[KEY]["found"]) == len(TEXTS)
+    check_parity(Predictor.from_bundle(finished.folder))

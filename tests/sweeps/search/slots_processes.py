@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,55 @@ from sweeps.search.resources import SlotPlan, plan_slots
 from sweeps.search.room import cluster_room
 from sweeps.search.slot import Slot
 from sweeps.space.config import ResourcesConfig
+
+
+def documented_sweep(storage: str) -> list[int]:
+    """Run two trials that are both stopped early; give the steps that they came to, in order."""
+    from ray import tune
+    from ray.tune.schedulers import ASHAScheduler
+
+    results = tune.Tuner(
+        tune.with_resources(partial(documented_trial, storage=storage), {"CPU": 0.001}),
+        param_space={"score": tune.grid_search([0.9, 0.1])},
+        tune_config=tune.TuneConfig(
+            scheduler=ASHAScheduler(
+                time_attr="step", metric="score", mode="max", max_t=6, reduction_factor=2
+            ),
+            max_concurrent_trials=1,
+        ),
+        run_config=tune.RunConfig(name="documented", storage_path=storage, verbose=0),
+    ).fit()
+    return sorted((results[number].metrics or {})["step"] for number in range(len(results)))
+
+
+def documented_trial(config: dict[str, Any], storage: str) -> None:
+    """Run one trial as Ray's documentation has it: a Tune function around a TorchTrainer."""
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    report: Any = TuneReportCallback()  # type: ignore[no-untyped-call]
+    TorchTrainer(
+        report_steadily,
+        train_loop_config=config,
+        scaling_config=ScalingConfig(num_workers=1),
+        run_config=RunConfig(
+            name=f"documented-{config['score']}",
+            storage_path=storage,
+            callbacks=[report],
+        ),
+    ).fit()
+
+
+def report_steadily(config: dict[str, Any]) -> None:
+    """Report the same score again and again; only an early stop ends it soon."""
+    import time
+
+    import ray.train
+
+    for step in range(1, 41):
+        ray.train.report({"score": config["score"], "step": step})
+        time.sleep(0.5)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from sweeps.search.mailbox import Epoch
 from sweeps.search.slot import assignment_of
 from sweeps.search.storage import storage_at
 from sweeps.search.trial_folder import EPOCH, PREDICTIONS, WEIGHTS
-from tests.sweeps.search.slots_processes import record_training
+from tests.sweeps.search.slots_processes import documented_sweep, record_training
 from tests.sweeps.search.slots_small import Ran, Small, held, write_corpus
 from tests.tiny import tiny_model
 from tokcls.data.prepared import Prepared
@@ -151,6 +151,14 @@ def test_a_trial_that_raises_fails_alone(stopped_early: Ran) -> None:
 
 def test_early_stops_and_a_replaced_group_give_everything_back(stopped_early: Ran) -> None:
     assert stopped_early.held == {}
+
+
+def test_the_documented_pattern_gives_everything_back_too(small: Small) -> None:
+    # Ray's own cleaner finds its cluster by this variable, or by being the machine's only one.
+    environment = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    task = ray.remote(num_cpus=0, runtime_env={"env_vars": environment})(documented_sweep)
+    assert ray.get(task.remote(str(small.top / "documented"))) == [1, 6]
+    assert held() == {}
 
 
 def test_what_is_held_is_seen(ray_cluster: None) -> None:
