@@ -29,35 +29,40 @@ EVERY_S = 10.0
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
+Texts = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="TEXT...", help="texts; `-` or none: every line of stdin is one"),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(help="a bundle's folder or models:/NAME@ALIAS; default: the one champion"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="print one JSON list per text, one a line")]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        "--input",
+        metavar="FILE_OR_FOLDER",
+        help="texts in files: .txt (a line each), .jsonl, .conll, .parquet",
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="with --input: where answers go, .jsonl, .conll or .parquet; the same command again "
+        "goes on where it was interrupted",
+    ),
+]
+
+
 @app.command()
 def main(
-    texts: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="TEXT...", help="texts; `-` or none: every line of stdin is one"),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="a bundle's folder or models:/NAME@ALIAS; default: the one champion"),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="print one JSON list per text, one a line")
-    ] = False,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--input",
-            metavar="FILE_OR_FOLDER",
-            help="texts in files: .txt (a line each), .jsonl, .conll, .parquet",
-        ),
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="with --input: where answers go, .jsonl, .conll or .parquet; the same command "
-            "again goes on where it was interrupted",
-        ),
-    ] = None,
+    texts: Texts = None,
+    model: Model = None,
+    as_json: AsJson = False,
+    source: Source = None,
+    output: Output = None,
 ) -> None:
     """Print the entities of each text: number of the text, type, score, place, word."""
     if (source is None) != (output is None):

@@ -40,7 +40,16 @@ def build_app(
         redoc_url=None,
         redirect_slashes=False,
     )
+    _add_answers(app, guard, answer_one)
+    _add_facts(app, guard, about)
+    app.add_exception_handler(InputError, _refused)
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(HTTPException, _failed)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
 
+
+def _add_answers(app: FastAPI, guard: Gate, answer_one: AnswerOne) -> None:
     async def predict(http: HttpRequest) -> Response:
         """Find the entities of a text, of several texts, or of texts already split into words."""
         guard.check(http.headers.get("authorization"))
@@ -51,6 +60,12 @@ def build_app(
         """A page to try the model."""
         return HTMLResponse(page(), headers=headers())
 
+    for path in ("/predict", "/"):
+        app.add_api_route(path, predict, methods=["POST"], openapi_extra=_BODY, responses=_ANSWERS)
+    app.add_api_route("/", try_it, methods=["GET", "HEAD"], include_in_schema=False)
+
+
+def _add_facts(app: FastAPI, guard: Gate, about: Callable[[], dict[str, Any]]) -> None:
     async def healthz() -> dict[str, str]:
         """Say that the model is loaded and answers."""
         return {"status": "ok"}
@@ -60,17 +75,9 @@ def build_app(
         guard.check(http.headers.get("authorization"))
         return about()
 
-    for path in ("/predict", "/"):
-        app.add_api_route(path, predict, methods=["POST"], openapi_extra=_BODY, responses=_ANSWERS)
-    app.add_api_route("/", try_it, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_api_route("/healthz", healthz, methods=["GET"])
     app.add_api_route("/healthz", healthz, methods=["HEAD"], include_in_schema=False)
     app.add_api_route("/model", model, methods=["GET"])
-    app.add_exception_handler(InputError, _refused)
-    app.add_exception_handler(Refused, _refused)
-    app.add_exception_handler(HTTPException, _failed)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    return app
 
 
 async def _answered(http: HttpRequest, answer_one: AnswerOne) -> bytes:

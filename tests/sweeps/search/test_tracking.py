@@ -181,9 +181,7 @@ def test_a_resumed_sweep_opens_the_same_runs_again(store: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_sweeps_figures_are_written_once_and_gaps_are_filled_when_it_is_resumed(
-    store: str,
-) -> None:
+def test_the_sweeps_figures_are_written_once_and_gaps_are_filled(store: str) -> None:
     steps = [Figures(n, 1_700_000_000.0 + n, {"trials_over": float(n)}) for n in range(1, 400)]
     first = opened(store, "figures")
     first.survey(steps[:2], {"time_left": "about 2 h"})
