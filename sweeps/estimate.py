@@ -72,11 +72,12 @@ class Estimate:
     def lines(self) -> list[str]:
         """Say it for people."""
         lines = [_of_backbone(name, each) for name, each in self.backbones.items()]
+        trials = "1 trial" if self.trials == 1 else f"{self.trials} trials"
         kept = f"{self.checkpoints} x {shown_bytes(self.checkpoint_bytes)}"
         return [
             *lines,
             f"estimated time: at most {duration(self.seconds_at_most)} of training, about "
-            f"{duration(self.seconds_expected)} expected ({self.trials} trials of "
+            f"{duration(self.seconds_expected)} expected ({trials} of "
             f"{self.epochs_expected:.2g} of {self.epochs} epochs, {self.slots} at once)",
             f"estimated disk: at most {shown_bytes(self.disk_bytes)}; weights that stay: {kept}",
         ]

@@ -18,6 +18,7 @@ from tokcls.inference.bundle import MANIFEST
 
 DEFAULT_REGISTRY = "sqlite:///mlflow.db"
 CHAMPION = "champion"
+BAR = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 FLUENT = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")  # what MLflow sets beside its globals
 _MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>[0-9]+))")
 
@@ -187,7 +188,8 @@ def check_registry(uri: str) -> None:
 @contextmanager
 def using(mlflow: Any, uri: str) -> Iterator[None]:
     """Let MLflow's fluent calls use a store; they know it from global state, put back behind us."""
-    kept = {name: os.environ.get(name) for name in FLUENT}
+    kept = {name: os.environ.get(name) for name in (*FLUENT, BAR)}
+    os.environ[BAR] = "false"
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     try:
