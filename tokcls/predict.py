@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 TEXTS_AT_ONCE = 256
 INTERRUPTED = 130
+SHARED = 64  # sub-words of neighbouring windows, of a model that was not made here
+DEFAULT = "dslim/bert-base-NER"
 EVERY_S = 10.0
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -35,7 +37,10 @@ Texts = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option(help="a bundle's folder or models:/NAME@ALIAS; default: the one champion"),
+    typer.Option(
+        help="a bundle's folder, models:/NAME@ALIAS, or a folder or Hub id with a "
+        f"token-classification head; default: the one champion, else {DEFAULT}"
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON list per text, one a line")]
 Source = Annotated[
@@ -102,12 +107,43 @@ def _predict(texts: list[str], model: str | None, *, as_json: bool) -> None:
 def _load(model: str | None) -> Predictor:
     _say(f"loading {model or 'the champion of the model registry'}")
     from tokcls.inference.predictor import Predictor
-    from tokcls.inference.sources import locate
+    from tokcls.inference.sources import NothingToServe, SeveralToServe, is_foreign, locate
 
-    located = locate(model)
+    if model is not None and is_foreign(model):
+        return _load_foreign(model)
+    try:
+        located = locate(model)
+    except NothingToServe as nothing:
+        if model is not None or isinstance(nothing, SeveralToServe):
+            raise
+        return _load_default(nothing)
     predictor = Predictor.from_bundle(located.folder)
     _say(f"{located.name} {located.version}".rstrip() + f" ({located.folder})")
     return predictor
+
+
+def _load_foreign(model: str) -> Predictor:
+    """Load a model that was not made here; this needs torch."""
+    from tokcls.inference.bundle import Manifest, Window
+    from tokcls.inference.predictor import Predictor
+    from tokcls.model.foreign import load_foreign
+
+    found = load_foreign(model)
+    rule = found.tokenizing
+    ends = (rule.prefix, rule.suffix, rule.pad_id)
+    window = Window(rule.max_length, min(SHARED, rule.room // 2), *ends)
+    return Predictor(found.engine, Manifest(found.schema, "argmax", window), rule.tokenizer)
+
+
+def _load_default(nothing: TokclsError) -> Predictor:
+    """Without a champion take a model of the Hub; if that cannot be had, say `nothing`."""
+    _say(f"{nothing}")
+    _say(f"taking {DEFAULT} of the Hub instead")
+    try:
+        return _load_foreign(DEFAULT)
+    except TokclsError as error:
+        _say(f"error: {error}")
+        raise nothing from error
 
 
 def _predict_files(source: str, output: str, model: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -103,3 +104,25 @@ def test_options_that_do_not_go_together_are_refused(arguments: tuple[str, ...])
     done = run(*arguments)
     assert done.returncode == 2
     assert b"--input" in done.stderr
+
+
+def test_a_folder_of_transformers_is_a_model_too(bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tagger"
+    shutil.copytree(bundle, folder)
+    (folder / "tokcls.json").unlink()
+    done = run("--model", str(folder), TEXT)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[-1] for line in done.stdout.decode().splitlines()] == [
+        "Anna",
+        "Lisbon",
+        "Oslo",
+    ]
+
+
+def test_without_a_champion_the_default_is_tried_and_both_are_said(tmp_path: Path) -> None:
+    done = run(TEXT, folder=tmp_path)
+    assert done.returncode == 1
+    said = done.stderr.decode()
+    assert "no MLflow database" in said
+    assert "taking dslim/bert-base-NER of the Hub instead" in said
+    assert "cannot be reached" in said

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tokcls.errors import BundleError
 from tokcls.inference.parity import check_parity
 from tokcls.inference.predictor import Predictor
 from tokcls.inference.sources import Located, locate, version_of
@@ -50,14 +51,17 @@ class Follower:
         Raises whatever is wrong with it, or with the registry.
         """
         version = version_of(self.alias)
-        if version == present:
-            self._refused = ""
-        if version in (present, self._refused):
+        if version == self._refused:
             return None
-        self._refused = version
-        loaded = load(locate(self.alias), self._threads)
         self._refused = ""
-        return loaded
+        if version == present:
+            return None
+        located = locate(self.alias)
+        try:
+            return load(located, self._threads)
+        except BundleError:
+            self._refused = located.version
+            raise
 
 
 async def follow(

@@ -42,8 +42,20 @@ def is_alias(model: str) -> bool:
     return match is not None and match["alias"] is not None
 
 
+def is_foreign(model: str) -> bool:
+    """Whether a model is neither a bundle nor registered: a folder of `transformers`, a Hub id."""
+    folder = Path(model).expanduser()
+    if model.startswith("models:") or (folder / MANIFEST).is_file():
+        return False
+    return (folder / "config.json").is_file() or (not folder.exists() and model.count("/") == 1)
+
+
 class NothingToServe(BundleError):
     """No model was named, and none is there that could be meant."""
+
+
+class SeveralToServe(NothingToServe):
+    """No model was named, and more than one could be meant."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +113,7 @@ class _Registry:
                 "output.register_as first, or name a bundle's folder"
             )
         choices = ", ".join(f"models:/{name}@{CHAMPION}" for name in names)
-        raise NothingToServe(f"several models could be meant; name one of: {choices}")
+        raise SeveralToServe(f"several models could be meant; name one of: {choices}")
 
     def version_of(self, name: str, alias: str) -> str:
         aliases = self._aliases(name)

@@ -11,7 +11,7 @@ import pytest
 
 from tokcls.errors import BundleError
 from tokcls.inference.bundle import MANIFEST
-from tokcls.inference.sources import CHAMPION, NothingToServe, locate
+from tokcls.inference.sources import CHAMPION, NothingToServe, SeveralToServe, locate
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_registered_model_is_found_and_what_is_missing_is_said(registry: Any) 
     registry.create_registered_model("second")
     registry.create_model_version("second", "somewhere")
     registry.set_registered_model_alias("second", CHAMPION, "1")
-    with pytest.raises(NothingToServe, match="models:/ner@champion, models:/second@champion"):
+    with pytest.raises(SeveralToServe, match="models:/ner@champion, models:/second@champion"):
         locate()
     for name in ("ner", "second"):
         registry.delete_registered_model_alias(name, CHAMPION)
