@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 import ray
 
@@ -21,6 +22,7 @@ from sweeps.search.share import Shared, share
 from sweeps.search.shipping import ship
 from sweeps.search.storage import Folder, Storage, storage_at
 from tokcls.data.prepared import Prepared
+from tokcls.errors import TokclsError
 
 
 @dataclass(frozen=True)
@@ -63,20 +65,34 @@ def estimate_there(
 ) -> tuple[SlotPlan, Estimate]:
     """Join the cluster at `address`, have it measured there what the sweep costs, and leave it.
 
-    Raises ConfigError and ResourceError as the sweep would.
+    Raises ConfigError and ResourceError as the sweep would. Ray's log stays where anything else fails.
     """
-    with TemporaryDirectory(prefix="check-") as folder:
-        log = Path(folder) / "ray.log"
-        terminal.divert(log)
-        with stages(f"joining Ray at {address}", "7 to 15 s"):
-            session = ray_session(address, log)
-        try:
-            check_reach(_storage(ready))
-            begun = staged(ready, stages, mark=None, held=0, trials=ready.space.trials)
-            begun.data(stages)
-            estimate = begun.probes.wait(stages)
-        finally:
-            session.close()
+    log = Path(mkdtemp(prefix="check-")) / "ray.log"
+    terminal.divert(log)
+    try:
+        found = _measured_there(ready, stages, address, log)
+    except Exception as error:
+        if isinstance(error, TokclsError):
+            shutil.rmtree(log.parent)
+        else:
+            stages.warn(f"the log of Ray is {log}")
+        raise
+    shutil.rmtree(log.parent)
+    return found
+
+
+def _measured_there(
+    ready: Ready, stages: Stages, address: str, log: Path
+) -> tuple[SlotPlan, Estimate]:
+    with stages(f"joining Ray at {address}", "7 to 15 s"):
+        session = ray_session(address, log)
+    try:
+        check_reach(_storage(ready))
+        begun = staged(ready, stages, mark=None, held=0, trials=ready.space.trials)
+        begun.data(stages)
+        estimate = begun.probes.wait(stages)
+    finally:
+        session.close()
     assert estimate is not None, "a sweep that begins has trials to be run"
     return begun.plan, estimate
 

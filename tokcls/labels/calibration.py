@@ -6,7 +6,7 @@ Networks"). It changes no decision: every sequence's total is divided alike.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,11 +45,20 @@ class Evidence:
 
     def scores(self, temperature: float) -> Doubles:
         """The score of each span, float64[spans]."""
+        return self.scorer()(temperature)
+
+    def scorer(self) -> Callable[[float], Doubles]:
+        """Give `scores` of the spans that are here now, to be asked often."""
         if not self.rows:
-            return np.zeros(0)
-        sure = log_sureness(np.concatenate(self.rows), np.concatenate(self.ids), temperature)
+            return lambda temperature: np.zeros(0)
+        rows, ids = np.concatenate(self.rows), np.concatenate(self.ids)
         starts = np.cumsum([0, *(len(ids) for ids in self.ids[:-1])])
-        return np.minimum(1.0, np.exp(np.add.reduceat(sure, starts)))
+
+        def scores(temperature: float) -> Doubles:
+            sure = log_sureness(rows, ids, temperature)
+            return np.minimum(1.0, np.exp(np.add.reduceat(sure, starts)))
+
+        return scores
 
 
 def fit_temperature(evidence: Evidence) -> float:
@@ -64,8 +73,10 @@ def fit_temperature(evidence: Evidence) -> float:
     hits, misses = int(right.sum()), int((~right).sum())
     target = np.where(right, (hits + 1) / (hits + 2), 1 / (misses + 2))
 
+    scores = evidence.scorer()
+
     def loss(temperature: float) -> float:
-        score = np.clip(evidence.scores(temperature), 1e-12, 1 - 1e-12)
+        score = np.clip(scores(temperature), 1e-12, 1 - 1e-12)
         return float(-(target * np.log(score) + (1 - target) * np.log1p(-score)).mean())
 
     return round(float(min(TEMPERATURES, key=loss)), 4)
