@@ -65,7 +65,7 @@ def estimate_there(
 ) -> tuple[SlotPlan, Estimate]:
     """Join the cluster at `address`, have it measured there what the sweep costs, and leave it.
 
-    Raises ConfigError and ResourceError as the sweep would. Ray's log stays where anything else fails.
+    Raises ConfigError and ResourceError as the sweep would. Of any other error Ray's log stays.
     """
     log = Path(mkdtemp(prefix="check-")) / "ray.log"
     terminal.divert(log)
