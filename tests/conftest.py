@@ -78,16 +78,19 @@ def ray_cluster(no_network: None) -> Iterator[None]:
     """Start the one local Ray of the session: four CPU slots, dashboard on loopback.
 
     The dashboard stays on because Ray's cleaner of stopped trials asks it which resources to free.
+    It begins as a sweep's own does, so that the cleaner knows it whatever else runs here.
     """
     import ray
 
+    from sweeps.search.cluster import _starting
+
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in RAY_ENVIRONMENT.items():
+        start = _starting()
+        for name, value in {**RAY_ENVIRONMENT, **start.environment}.items():
             patch.setenv(name, value)
         ray.init(
-            address="local",  # whatever another Ray of this machine has left in /tmp/ray
+            **start.arguments,
             num_cpus=4,
-            include_dashboard=True,
             dashboard_host="127.0.0.1",
             log_to_driver=False,
             logging_level=logging.WARNING,
