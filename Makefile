@@ -29,7 +29,7 @@ demo: install  ## sweep the quickstart space on the bundled corpus (minutes, on 
 	$(RUN) -m sweeps.run search_spaces/quickstart.yaml
 	@echo 'These commands want the environment: . $(VENV)/bin/activate'
 
-test: install  ## run every test (20 to 25 minutes on two cores); `pytest -m "not slow"` is the inner loop
+test: install  ## run every test (about half an hour on two cores); `pytest -m "not slow"` is the inner loop
 	HF_HUB_OFFLINE=1 $(RUN) -m pytest -n 2 -m "not alone"
 	HF_HUB_OFFLINE=1 $(RUN) -m pytest -m alone
 
