@@ -71,11 +71,11 @@ def estimate_there(
     terminal.divert(log)
     try:
         found = _measured_there(ready, stages, address, log)
-    except Exception as error:
-        if isinstance(error, TokclsError):
-            shutil.rmtree(log.parent)
-        else:
-            stages.warn(f"the log of Ray is {log}")
+    except (TokclsError, KeyboardInterrupt):
+        shutil.rmtree(log.parent)
+        raise
+    except Exception:
+        stages.warn(f"the log of Ray is {log}")
         raise
     shutil.rmtree(log.parent)
     return found

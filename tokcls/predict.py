@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tokcls.errors import InputError, TokclsError
+from tokcls.errors import BackboneError, InputError, TokclsError
 
 if TYPE_CHECKING:
     from tokcls.inference.predictor import Entity, Predictor
@@ -128,11 +128,17 @@ def _load_foreign(model: str) -> Predictor:
     from tokcls.inference.predictor import Predictor
     from tokcls.model.foreign import load_foreign
 
-    found = load_foreign(model)
+    try:
+        found = load_foreign(model)
+    except BackboneError as error:
+        raise BackboneError(f"{model!r} is no bundle, and cannot be used: {error}") from error
     rule = found.tokenizing
     ends = (rule.prefix, rule.suffix, rule.pad_id)
     window = Window(rule.max_length, min(SHARED, rule.room // 2), *ends)
-    return Predictor(found.engine, Manifest(found.schema, "argmax", window), rule.tokenizer)
+    weights = {path.name: path.stat().st_mtime_ns for path in found.folder.glob("*.safetensors")}
+    receipt = {"model": str(found.folder), "weights": weights}  # by which it is told from others
+    manifest = Manifest(found.schema, "argmax", window, receipt)
+    return Predictor(found.engine, manifest, rule.tokenizer)
 
 
 def _load_default(nothing: TokclsError) -> Predictor:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sweeps.errors import RegistryError
+from tokcls.inference.sources import CHAMPION
 
-CHAMPION, PREVIOUS = "champion", "previous"
+PREVIOUS = "previous"
 
 
 def version_of(client: Any, name: str, alias: str) -> str:
@@ -24,8 +26,8 @@ def crown(client: Any, name: str, version: str) -> None:
     client.set_registered_model_alias(name, CHAMPION, version)
 
 
-def roll_back(client: Any, name: str) -> tuple[str, str]:
-    """Make `previous` the champion again, and the present champion `previous`.
+def roll_back(client: Any, name: str, gate: Callable[[str], None]) -> tuple[str, str]:
+    """Make `previous` the champion again, if `gate` does not raise, and the champion `previous`.
 
     Gives the version that is champion now and the one that was. Raises RegistryError if there was
     none before.
@@ -36,5 +38,6 @@ def roll_back(client: Any, name: str) -> tuple[str, str]:
         raise RegistryError(
             f"{name} has no earlier champion to go back to; name a version: models:/{name}/VERSION"
         )
+    gate(before)
     crown(client, name, before)
     return before, present

@@ -14,14 +14,14 @@ from typing import Any
 
 import tokcls
 from sweeps.errors import RegistryError, without_keys
-from sweeps.outcome.aliases import CHAMPION, PREVIOUS, crown, roll_back, version_of
+from sweeps.outcome.aliases import crown, roll_back, version_of
 from sweeps.search.patience import patience
 from tokcls.data.corpus import Sentence
 from tokcls.errors import BundleError, TokclsError
 from tokcls.inference.bundle import MANIFEST
 from tokcls.inference.parity import check_parity
 from tokcls.inference.predictor import Predictor
-from tokcls.inference.sources import using
+from tokcls.inference.sources import CHAMPION, using
 from tokcls.labels.scoring import count
 from tokcls.labels.spans import Span
 from tokcls.labels.types import TypeMap
@@ -64,26 +64,16 @@ def register(
     sentences, by the types that `scored` makes of theirs. Again for the same run and tags it is the
     same version. Raises RegistryError when MLflow refuses or does not answer.
     """
-    with _quiet(), patience(PATIENCE):
-        import mlflow
-        from mlflow.exceptions import MlflowException
-
-        try:
-            client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
-            number = _registered(client, name, run_id, tags) or _log(
-                mlflow, bundle, name, uri, run_id
-            )
-            for key, value in tags.items():
-                client.set_model_version_tag(name, number, key, value)
-            present = version_of(client, name, CHAMPION)
-            if present == number:
-                return Registered(name, number, True, "it is that already")
-            beaten, why = _compare(present, name, uri, f1, gold, scored)
-            if beaten:
-                crown(client, name, number)
-        except (MlflowException, OSError) as error:
-            said = without_keys(f"{name} cannot be registered in {uri}: {error}")
-            raise RegistryError(said) from error
+    with _answering(name, uri) as client:
+        number = _registered(client, name, run_id, tags) or _log(bundle, name, uri, run_id)
+        for key, value in tags.items():
+            client.set_model_version_tag(name, number, key, value)
+        present = version_of(client, name, CHAMPION)
+        if present == number:
+            return Registered(name, number, True, "it is that already")
+        beaten, why = _compare(present, name, uri, f1, gold, scored)
+        if beaten:
+            crown(client, name, number)
     return Registered(name, number, beaten, why)
 
 
@@ -106,12 +96,10 @@ def promote_bundle(bundle: Path, name: str, *, uri: str) -> Registered:
     """
     check_parity(Predictor.from_bundle(bundle))
     with _answering(name, uri) as client:
-        import mlflow
-
         experiment = client.get_experiment_by_name(PROMOTIONS)
         number = experiment.experiment_id if experiment else client.create_experiment(PROMOTIONS)
         run = client.create_run(number, run_name=bundle.name).info.run_id
-        version = _log(mlflow, bundle, name, uri, run)
+        version = _log(bundle, name, uri, run)
         crown(client, name, version)
     return Registered(name, version, True, "promoted by hand")
 
@@ -122,8 +110,7 @@ def demote(name: str, *, uri: str) -> tuple[str, str]:
     Raises as `promote`.
     """
     with _answering(name, uri) as client:
-        _gate(name, version_of(client, name, PREVIOUS), uri)
-        return roll_back(client, name)
+        return roll_back(client, name, lambda version: _gate(name, version, uri))
 
 
 @contextmanager
@@ -136,23 +123,21 @@ def _answering(name: str, uri: str) -> Iterator[Any]:
         try:
             yield mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
         except (MlflowException, OSError) as error:
-            said = without_keys(f"{name} cannot be promoted in {uri}: {error}")
+            said = without_keys(f"{name} cannot be registered or promoted in {uri}: {error}")
             raise RegistryError(said) from error
 
 
 def _gate(name: str, version: str, uri: str) -> None:
     """Fetch a version's bundle and try it; raise BundleError if it is not whole, or finds else."""
-    if not version:
-        return
-    import mlflow
-
-    with _fetched(mlflow, name, version, uri) as bundle:
+    with _fetched(name, version, uri) as bundle:
         check_parity(Predictor.from_bundle(bundle))
 
 
 @contextmanager
-def _fetched(mlflow: Any, name: str, version: str, uri: str) -> Iterator[Path]:
+def _fetched(name: str, version: str, uri: str) -> Iterator[Path]:
     """Lend a copy of a version's bundle; raise BundleError if it holds none."""
+    import mlflow
+
     with tempfile.TemporaryDirectory() as folder:
         with using(mlflow, uri):
             found = mlflow.artifacts.download_artifacts(
@@ -176,7 +161,9 @@ def _registered(client: Any, name: str, run_id: str, tags: Mapping[str, str]) ->
     return str(max(found, default=""))
 
 
-def _log(mlflow: Any, bundle: Path, name: str, uri: str, run_id: str) -> str:
+def _log(bundle: Path, name: str, uri: str, run_id: str) -> str:
+    import mlflow
+
     with using(mlflow, uri), mlflow.start_run(run_id=run_id):
         info = mlflow.pyfunc.log_model(
             name="bundle",
@@ -196,11 +183,10 @@ def _compare(
     """Score the present champion on the same gold as the new version was scored on."""
     if not present:
         return True, "the first version of this model"
-    import mlflow
     from mlflow.exceptions import MlflowException
 
     try:
-        with _fetched(mlflow, name, present, uri) as bundle:
+        with _fetched(name, present, uri) as bundle:
             present_f1 = score_bundle(bundle, gold, scored)
     except TokclsError as error:
         return True, f"version {present} cannot be used any more ({error})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from typing import Any
 
 from ray import tune
@@ -25,6 +26,6 @@ class Watching(tune.Callback):
             self._next = now + EVERY_S
             self.look()
 
+    @abstractmethod
     def look(self) -> None:
         """Look once."""
-        raise NotImplementedError

@@ -119,6 +119,18 @@ def test_a_folder_of_transformers_is_a_model_too(bundle: Path, tmp_path: Path) -
     ]
 
 
+def test_answers_of_two_taggers_are_not_mixed(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "Oslo"}\n{"text": 1}\n', encoding="utf-8")
+    said = []
+    for name in ("one", "other"):
+        shutil.copytree(bundle, tmp_path / name)
+        (tmp_path / name / "tokcls.json").unlink()
+        files = ("--input", "in.jsonl", "--output", "out.jsonl")
+        said.append(run("--model", f"./{name}", *files, folder=tmp_path).stderr)
+    assert b"in.jsonl:2: `text` must be a string" in said[0]
+    assert b"has answers of another model" in said[1]
+
+
 def test_without_a_champion_the_default_is_tried_and_both_are_said(tmp_path: Path) -> None:
     done = run(TEXT, folder=tmp_path)
     assert done.returncode == 1

@@ -68,9 +68,8 @@ def _plain(text: str, each: Entity | Labelled, at: Callable[[int], int]) -> Plai
 
 def _kept(found: Iterator[Plain], request: Request) -> list[Plain]:
     """Leave out the labels that are not asked for."""
-    ignored: Collection[str] = request.parameters.ignore_labels or ()
-    if request.parameters.ignore_labels is None:
-        ignored = OUTSIDE
+    asked = request.parameters.ignore_labels
+    ignored: Collection[str] = OUTSIDE if asked is None else asked
     return [
         each
         for each in found

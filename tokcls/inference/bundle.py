@@ -91,7 +91,7 @@ def seal(folder: str | Path, manifest: Manifest) -> Manifest:
     sealed = dataclasses.replace(manifest, files=sums)
     plain = {"format": FORMAT} | dataclasses.asdict(sealed)
     text = json.dumps(plain, indent=2, allow_nan=False, ensure_ascii=False)
-    _write(folder / MANIFEST, text + "\n")
+    write_whole(folder / MANIFEST, text + "\n")
     return sealed
 
 
@@ -168,7 +168,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Replace a file in one step, and not before its content is on the disk."""
     draft = path.with_name(path.name + ".part")
     with draft.open("w", encoding="utf-8") as stream:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 TOKEN = "SERVE_TOKEN"
 RETRY_AFTER_S = 1
@@ -54,15 +55,14 @@ class Gate:
                 {"WWW-Authenticate": "Bearer"},
             )
 
-    async def through(self, answer: Awaitable[bytes]) -> bytes:
+    async def through(self, answer: Coroutine[Any, Any, bytes]) -> bytes:
         """Wait for an answer.
 
         Raises:
             Refused: 503, too many are waiting; 504, it took too long.
         """
         if self.inside >= self.most:
-            if asyncio.iscoroutine(answer):
-                answer.close()
+            answer.close()
             raise Refused(
                 503,
                 f"the server has {self.most} requests to answer; ask again soon",

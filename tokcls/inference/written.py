@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tokcls.errors import InputError
+from tokcls.inference.bundle import write_whole
 from tokcls.inference.predictor import Entity
 from tokcls.inference.records import Record
 
@@ -58,7 +59,7 @@ class Output:
         """
         if not (self.about.is_file() and self.part.is_file()):
             self.part.write_bytes(b"")
-            _write(self.about, json.dumps(about))
+            write_whole(self.about, json.dumps(about))
             return 0
         if json.loads(self.about.read_text(encoding="utf-8")) != about:
             raise InputError(
@@ -90,13 +91,6 @@ class Output:
         self.about.unlink(missing_ok=True)
         made.replace(self.path)
         self.part.unlink(missing_ok=True)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a small file, whole or not at all."""
-    draft = path.with_name(f"{path.name}.new")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
 
 
 def _answers(part: Path) -> Iterator[dict[str, Any]]:

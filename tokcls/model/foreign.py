@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ class Sorted:
 class Foreign:
     """What a predictor is made of."""
 
+    folder: Path
     engine: Sorted
     schema: LabelSchema
     tokenizing: Tokenizing
@@ -59,7 +61,7 @@ def load_foreign(name: str) -> Foreign:
     network = _network(found)
     schema, order = read_labels(name, network.config.id2label)
     engine = Sorted(Torch(network, len(network.config.id2label)), order)
-    return Foreign(engine, schema, tokenizing_of(found, load_tokenizer(found), None))
+    return Foreign(found.folder, engine, schema, tokenizing_of(found, load_tokenizer(found), None))
 
 
 def _network(found: Backbone) -> Any:
