@@ -82,14 +82,12 @@ def ray_cluster(no_network: None) -> Iterator[None]:
     """
     import ray
 
-    from sweeps.search.cluster import _starting
+    from sweeps.search.cluster import local_start
 
     with pytest.MonkeyPatch.context() as patch:
-        start = _starting()
-        for name, value in {**RAY_ENVIRONMENT, **start.environment}.items():
+        for name, value in RAY_ENVIRONMENT.items():
             patch.setenv(name, value)
-        ray.init(
-            **start.arguments,
+        local_start().begin(
             num_cpus=4,
             dashboard_host="127.0.0.1",
             log_to_driver=False,

@@ -73,11 +73,18 @@ class Session:
 
 
 @dataclass(frozen=True)
-class _Start:
-    """What `ray.init` is given, and the environment it needs while it runs."""
+class Start:
+    """What `ray.init` is given, and the environment it needs while it runs and no longer."""
 
     arguments: Mapping[str, Any]
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    def begin(self, **more: Any) -> None:
+        """Call `ray.init` with these arguments and `more`."""
+        import ray
+
+        with _environment(self.environment):
+            ray.init(**self.arguments, **more)
 
 
 def cluster_address(given: str | None) -> str | None:
@@ -107,26 +114,23 @@ def ray_session(address: str | None, log: Path) -> Session:
     Raises ResourceError if the cluster at the address cannot be reached, has other versions, or
     asks for a token.
     """
-    import ray
     from ray.exceptions import RayError
 
     _log_to_file(log)
     try:
-        start = _joining(address) if address else _starting()
-        with _environment(start.environment):
-            ray.init(
-                dashboard_host="127.0.0.1",
-                log_to_driver=False,
-                configure_logging=False,
-                logging_level=logging.INFO,
-                **start.arguments,
-            )
+        start = _joining(address) if address else local_start()
+        start.begin(
+            dashboard_host="127.0.0.1",
+            log_to_driver=False,
+            configure_logging=False,
+            logging_level=logging.INFO,
+        )
     except (ConnectionError, ValueError, RuntimeError, RayError) as error:
         raise _refusal(address, error) from error
     return Session(joined=address is not None)
 
 
-def _starting() -> _Start:
+def local_start() -> Start:
     """Choose the port of a local cluster beforehand: its processes are told when they start."""
     import ray
     from ray._common import network_utils
@@ -141,10 +145,10 @@ def _starting() -> _Start:
         "include_dashboard": True,
         "runtime_env": {"env_vars": variables},
     }
-    return _Start(arguments, {"RAY_GCS_SERVER_PORT": str(port)})
+    return Start(arguments, {"RAY_GCS_SERVER_PORT": str(port)})
 
 
-def _joining(address: str) -> _Start:
+def _joining(address: str) -> Start:
     """Add to what a job was submitted with; Ray itself refuses two of anything."""
     from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
     from ray._private.services import canonicalize_bootstrap_address_or_die
@@ -158,7 +162,7 @@ def _joining(address: str) -> _Start:
     ours = [package.__path__[0] for package in (sweeps, tokcls)]
     modules = [*job.get("py_modules", ()), *ours]
     runtime = {"env_vars": variables, "py_modules": modules, "excludes": CACHES}
-    return _Start(
+    return Start(
         {"address": address, "runtime_env": runtime}, {"RAY_OVERRIDE_JOB_RUNTIME_ENV": "1"}
     )
 
