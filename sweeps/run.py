@@ -193,13 +193,14 @@ def _run(
     report(outcome, wide(terminal.out))
     if serve:
         from sweeps.serve import serve_until_stopped
+        from tokcls.inference.settings import Settings
 
-        serve_until_stopped(str(outcome.bundle.folder), terminal)
+        serve_until_stopped(str(outcome.bundle.folder), terminal, Settings())
 
 
 def _check_port() -> None:
     """Find a taken port now, rather than when the sweep is done."""
-    from tokcls.inference.app import PortInUse, check_port
+    from tokcls.inference.server import PortInUse, check_port
 
     try:
         check_port("127.0.0.1", 8000)

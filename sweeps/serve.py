@@ -5,62 +5,149 @@ Exit codes: 0 stopped as asked, 1 nothing to serve, 2 the input is wrong (nothin
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
 from sweeps.console import Terminal
 from sweeps.stop import GONE_WITHIN_S, stop_on_signal
 from tokcls.errors import TokclsError
+from tokcls.inference import ingress
+from tokcls.inference.settings import EngineName, Settings, usable_cpus
 
 if TYPE_CHECKING:
     from tokcls.inference.sources import Located
 
 LOG = Path("runs") / "serve.log"
+Proxy = Literal["haproxy", "default"]
 EXAMPLE = '{"inputs": "Ada Lovelace was born in London."}'
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
+Model = Annotated[
+    str | None,
+    typer.Argument(
+        help="a bundle's folder, models:/NAME@ALIAS or models:/NAME/VERSION; "
+        "default: the only registered model with the alias champion"
+    ),
+]
+Host = Annotated[str, typer.Option(help="address to listen on; 0.0.0.0 is open to all")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="port to listen on")]
+Engine = Annotated[
+    EngineName,
+    typer.Option(
+        help="fp32: ONNX Runtime, finds exactly what the trained network finds; int8: faster, if "
+        "it was admitted when the bundle was made; torch: bf16 on a GPU; auto: torch where Ray "
+        "has a GPU, else fp32"
+    ),
+]
+Replicas = Annotated[
+    str,
+    typer.Option(
+        metavar="N|MIN:MAX", help="copies of the model; MIN:MAX starts more of them under load"
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="CPUs of a replica; default: all of them, shared among replicas"),
+]
+Ingress = Annotated[
+    Proxy | None,
+    typer.Option(help="what takes requests; default: HAProxy where Ray has brought it"),
+]
+Write = Annotated[
+    Path | None,
+    typer.Option(
+        "--write-config", metavar="FILE", help="write a file for `serve deploy`, and start nothing"
+    ),
+]
+
+
 @app.command()
 def main(
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            help="a bundle's folder, models:/NAME@ALIAS or models:/NAME/VERSION; "
-            "default: the only registered model with the alias champion"
-        ),
-    ] = None,
-    host: Annotated[
-        str, typer.Option(help="address to listen on; 0.0.0.0 is open to all")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="port to listen on")] = 8000,
+    model: Model = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    engine: Engine = "auto",
+    replicas: Replicas = "1",
+    threads: Threads = None,
+    proxy: Ingress = None,
+    write_config: Write = None,
 ) -> None:
     """Answer predictions over HTTP with one model."""
-    serve_until_stopped(model, Terminal(), host=host, port=port)
+    scale = _scale(replicas)
+    settings = Settings(threads or _share(scale[1]), engine, None, *scale)
+    if write_config is not None:
+        _write_config(write_config, model, settings, host=host, port=port)
+        return
+    serve_until_stopped(model, Terminal(), settings, host=host, port=port, proxy=proxy)
 
 
 def serve_until_stopped(
-    model: str | None, terminal: Terminal, *, host: str = "127.0.0.1", port: int = 8000
+    model: str | None,
+    terminal: Terminal,
+    settings: Settings,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    proxy: Proxy | None = None,
 ) -> NoReturn:
     """Serve until Ctrl-C, which ends this process with exit code 0.
 
     Raises typer.Exit when there is nothing to serve (1) or the input is wrong (2).
     """
     terminal.divert(LOG)
-    stopping = stop_on_signal(terminal.err)
+    own = Path(tempfile.mkdtemp(prefix="ner-"))
+    forget = partial(shutil.rmtree, own, ignore_errors=True)
+    stopping = stop_on_signal(terminal.err, then=forget)
     try:
-        _serve(model, host, port, terminal)
+        if proxy != "default" and (proxy or ingress.available()):
+            os.environ.update(ingress.environment(own, usable_cpus()))
+        _serve(model, settings, host, port, terminal)
     except BaseException as error:
         # What fails because we are being stopped is no failure: the stopping thread ends us soon.
         if stopping.wait(0.2):
             time.sleep(2 * GONE_WITHIN_S)
+        forget()
         if not isinstance(error, TokclsError):
             raise
         print(f"error: {error}", file=terminal.err)
         raise typer.Exit(_exit_code(error)) from None
+
+
+def _scale(replicas: str) -> tuple[int, int]:
+    """Read `N` or `MIN:MAX`; no more than there are CPUs, since each needs one."""
+    low, _, high = replicas.partition(":")
+    high = high or low
+    if not (low.isdigit() and high.isdigit() and 1 <= int(low) <= int(high) <= usable_cpus()):
+        raise typer.BadParameter(
+            f"--replicas is N or MIN:MAX, from 1 to the {usable_cpus()} CPUs here, got {replicas!r}"
+        )
+    return int(low), int(high)
+
+
+def _share(replicas: int) -> int:
+    return max(1, usable_cpus() // replicas)
+
+
+def _write_config(
+    file: Path, model: str | None, settings: Settings, *, host: str, port: int
+) -> None:
+    from tokcls.inference.bundle import write_whole
+    from tokcls.inference.config_file import config_text
+
+    if model is None:
+        raise typer.BadParameter("name the model: replicas look it up on their own nodes")
+    write_whole(file, config_text(model, settings, file=file.name, host=host, port=port))
+    print(f"{file}: serve deploy {file}")
 
 
 def _exit_code(error: TokclsError) -> int:
@@ -69,7 +156,9 @@ def _exit_code(error: TokclsError) -> int:
     return 1 if isinstance(error, NothingToServe) else 2
 
 
-def _serve(model: str | None, host: str, port: int, terminal: Terminal) -> NoReturn:
+def _serve(
+    model: str | None, settings: Settings, host: str, port: int, terminal: Terminal
+) -> NoReturn:
     def say(text: str) -> None:
         print(text, file=terminal.err)
 
@@ -79,12 +168,13 @@ def _serve(model: str | None, host: str, port: int, terminal: Terminal) -> NoRet
     located = locate(model)
     say(f"serving {located.name} {located.version}".rstrip() + f" ({located.folder})")
     say(f"the log of Ray and of the server goes to {LOG}")
-    from tokcls.inference.app import serve_model
+    from tokcls.inference.server import serve_model
 
     alias = _followed(model, located)
     if alias is not None:
         say(f"following {alias}")
-    server = serve_model(located, host=host, port=port, alias=alias, say=say)
+    settings = replace(settings, alias=alias)
+    server = serve_model(located, settings, host=host, port=port, say=say)
     print(f"{server.url}/predict", file=terminal.out)
     header = "-H 'Content-Type: application/json'"
     print(f"curl -s {server.url}/predict {header} -d '{EXAMPLE}'", file=terminal.out)

@@ -26,8 +26,10 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def stop_on_signal(err: TextIO) -> threading.Event:
+def stop_on_signal(err: TextIO, *, then: Callable[[], object] = lambda: None) -> threading.Event:
     """Let Ctrl-C or SIGTERM end this process and every process below it, with exit code 0.
+
+    `then` is called when those below are gone.
 
     Python's own handlers wait until native code returns, and Ray's start can hold it for seconds.
     So a thread listens where the interpreter writes a signal's number as it comes. The event is
@@ -50,6 +52,7 @@ def stop_on_signal(err: TextIO) -> threading.Event:
         with contextlib.suppress(OSError):  # the reader of our output may be gone
             print("stopping", file=err)
         end_children(within=GONE_WITHIN_S)
+        then()
         os._exit(0)
 
     threading.Thread(target=listen, name="stop", daemon=True).start()

@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
-import time
 import traceback
-import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
-import ray
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
-from ray import serve
+from ray import get_runtime_context, serve
 
-from tokcls.errors import BundleError, InputError, TokclsError
+from tokcls.errors import BundleError, InputError
 from tokcls.inference.answer import answer
 from tokcls.inference.follow import Follower, Loaded, follow, load
 from tokcls.inference.gate import Gate
-from tokcls.inference.request import MAX_TEXTS, Request
+from tokcls.inference.request import Request
+from tokcls.inference.settings import EngineName, Settings
 from tokcls.inference.sources import Located, is_alias, locate
 from tokcls.inference.web import build_app
 
@@ -35,42 +30,47 @@ BATCH_WAIT_S = 0.003
 """how long a request waits for others to share its batch"""
 WAITING_REQUESTS = 256
 """requests that are inside the replica at once; more are told to ask again"""
-OF_A_TEXT = 1000
-"""characters that count as a text of their own"""
-HEALTHY_WITHIN_S = 60.0
+BATCH_TOKENS = 4096
+"""sub-words, as they are reckoned, that share a batch"""
+BYTES_A_TOKEN, TOKENS_A_TEXT = 4, 4
+"""about what a sub-word takes in UTF-8, and what a text adds: its special ids and its padding"""
 
 _LOG = logging.getLogger("ray.serve")
 
 
-class PortInUse(TokclsError):
-    """The address to listen on is taken, or is none of this machine's."""
-
-
 def weight(requests: Sequence[Request]) -> int:
-    """How much of a batch requests take: a text counts once, a long one for its length."""
-    return sum(min(MAX_TEXTS, max(len(one), one.characters // OF_A_TEXT)) for one in requests)
+    """Reckon the sub-words of requests; one alone always has room.
+
+    Counting them would be most of the work of tokenising, and the event loop is here.
+    """
+    return sum(
+        min(BATCH_TOKENS, TOKENS_A_TEXT * len(one) + one.size // BYTES_A_TOKEN) for one in requests
+    )
 
 
 @serve.ingress()
 class Replica:
     """One loaded bundle behind HTTP; a model given by name is looked up on the replica's node.
 
-    Where `alias` (models:/NAME@ALIAS) is given, the version that it names is followed.
+    Where the settings have an alias, the version that it names is followed.
     """
 
-    def __init__(self, model: Located | str, threads: int | None, alias: str | None) -> None:
+    def __init__(self, model: Located | str, settings: Settings) -> None:
+        threads, engine = settings.threads, _engine(settings)
         located = locate(model) if isinstance(model, str) else model
         try:
-            self.loaded = load(located, threads)
+            self.loaded = load(located, threads, engine)
         except BundleError:
-            if alias is None:
+            if settings.alias is None:
                 raise
-            self.loaded = load(locate(alias), threads)  # what it was started with may be gone
+            # What it was started with may be gone.
+            self.loaded = load(locate(settings.alias), threads, engine)
         self.lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
-        self.following = self._follow(alias, threads) if alias else None
+        alias = settings.alias
+        self.following = self._follow(Follower(alias, threads, engine)) if alias else None
 
-    def _follow(self, alias: str, threads: int | None) -> asyncio.Task[None]:
-        watching = follow(Follower(alias, threads), lambda: self.loaded, self._swap)
+    def _follow(self, follower: Follower) -> asyncio.Task[None]:
+        watching = follow(follower, lambda: self.loaded, self._swap)
         return asyncio.get_running_loop().create_task(watching)
 
     def _swap(self, loaded: Loaded) -> None:
@@ -93,7 +93,7 @@ class Replica:
             raise HTTPException(500, "the server could not answer; its log says where") from None
 
     @serve.batch(
-        max_batch_size=MAX_TEXTS,
+        max_batch_size=BATCH_TOKENS,
         batch_wait_timeout_s=BATCH_WAIT_S,
         batch_size_fn=weight,
     )
@@ -103,90 +103,25 @@ class Replica:
         return await loop.run_in_executor(self.lane, answer, self.loaded.predictor, requests)
 
 
+def _engine(settings: Settings) -> str:
+    """Choose for `auto`: torch where Ray has given this replica a GPU, else ONNX Runtime."""
+    if settings.engine != "auto":
+        return settings.engine
+    return "torch" if get_runtime_context().get_accelerator_ids().get("GPU") else "fp32"
+
+
 def _describe(loaded: Loaded) -> dict[str, Any]:
     located, manifest = loaded.located, loaded.predictor.manifest
     return {
         "name": located.name,
         "version": located.version or manifest.files["model.onnx"][:12],
+        "engine": loaded.predictor.engine,
         "scheme": manifest.schema.scheme,
         "types": list(manifest.schema.types),
         "decoding": manifest.decoding,
         "receipt": dict(manifest.receipt),
         "metrics": dict(manifest.metrics),
     }
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running server; `close` ends it, and Ray too if Ray was started for it."""
-
-    url: str
-    owns_ray: bool
-
-    def close(self) -> None:
-        """Stop answering and free every process."""
-        if self.owns_ray:
-            ray.shutdown()
-        else:
-            serve.shutdown()  # type: ignore[no-untyped-call]
-
-
-def check_port(host: str, port: int) -> None:
-    """Try the address alone, since Ray Serve's proxy would share a taken port without a word.
-
-    Raises:
-        PortInUse: something listens there, or the address cannot be used.
-    """
-    try:
-        # Listening fails beside any other listener, but not because of connections just closed.
-        socket.create_server((host, port)).close()
-    except OSError as error:
-        raise PortInUse(
-            f"port {port} is in use or not usable on {host} ({error.strerror or error}); "
-            "stop what listens there, or choose another with --port"
-        ) from error
-
-
-def serve_model(
-    located: Located,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    threads: int | None = None,
-    alias: str | None = None,
-    say: Callable[[str], None] = lambda _: None,
-) -> Server:
-    """Serve a bundle over HTTP and return when it answers.
-
-    Uses Ray if it is initialised, else starts it on this machine alone. `threads` is the engine's,
-    default all CPUs; `alias` (models:/NAME@ALIAS) is followed, if it is given; `say` hears what is
-    being waited for.
-
-    Raises:
-        PortInUse: the address is taken.
-        BundleError: the bundle cannot be loaded.
-        TokclsError: the server did not come up.
-    """
-    check_port(host, port)
-    load(located, 1)
-    server = Server(f"http://{_reachable(host)}:{port}", owns_ray=not ray.is_initialized())
-    try:
-        if server.owns_ray:
-            say("starting Ray (7-15 s)")
-            _start_ray()
-        say("starting the server and loading the model (5-10 s)")
-        _deploy(_application(located, threads, alias), host, port)
-        _await_health(server.url)
-    except BaseException:
-        server.close()
-        raise
-    return server
-
-
-def _start_ray() -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Serving asks the dashboard for nothing, and it is Ray's slowest part to start.
-    ray.init(address="local", include_dashboard=False, log_to_driver=True)
 
 
 class ServedModel(BaseModel):
@@ -198,6 +133,7 @@ class ServedModel(BaseModel):
     """a bundle's folder that every node sees, models:/NAME@ALIAS or models:/NAME/VERSION"""
     threads: int | None = Field(default=None, ge=1)
     """the engine's, default all CPUs of the node"""
+    engine: EngineName = "auto"
 
 
 def build(args: Mapping[str, Any]) -> serve.Application:
@@ -207,44 +143,19 @@ def build(args: Mapping[str, Any]) -> serve.Application:
     """
     served = ServedModel.model_validate(dict(args))
     alias = served.model if is_alias(served.model) else None
-    return _application(served.model, served.threads, alias)
+    return application(served.model, Settings(served.threads, served.engine, alias))
 
 
-def _application(model: Located | str, threads: int | None, alias: str | None) -> serve.Application:
+def application(model: Located | str, settings: Settings) -> serve.Application:
+    """Make the application of a model on the driver's disk, or of one that replicas look up."""
     deployment = serve.deployment(
         name="ner",
-        num_replicas=1,
         max_ongoing_requests=2 * WAITING_REQUESTS,  # Serve would refuse without Retry-After
         graceful_shutdown_timeout_s=2.0,
         graceful_shutdown_wait_loop_s=0.1,
         max_constructor_retry_count=1,
         logging_config={"enable_access_log": False},
+        ray_actor_options=settings.resources(),
+        **settings.scale(),
     )(Replica)
-    return deployment.bind(model, threads, alias)
-
-
-def _deploy(application: serve.Application, host: str, port: int) -> None:
-    try:
-        serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
-        serve.run(application, name="ner", route_prefix="/")
-    except RuntimeError as error:
-        raise TokclsError(f"the server did not start: {error}") from error
-
-
-def _await_health(url: str) -> None:
-    until = time.monotonic() + HEALTHY_WITHIN_S
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/healthz", timeout=5).close()
-            return
-        except OSError as error:
-            if time.monotonic() > until:
-                raise TokclsError(
-                    f"{url}/healthz did not answer within {HEALTHY_WITHIN_S:.0f} s ({error})"
-                ) from error
-            time.sleep(0.1)
-
-
-def _reachable(host: str) -> str:
-    """Where to call a server that listens on `host`: 0.0.0.0 is every address and none."""
-    return "127.0.0.1" if host == "0.0.0.0" else host
+    return deployment.bind(model, settings)

@@ -1,10 +1,9 @@
-"""What computes the scores of a bundle's model: ONNX Runtime on the CPU, in fp32."""
+"""What computes the scores of a bundle's model: ONNX Runtime on the CPU, or torch."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +11,48 @@ import onnxruntime
 
 from tokcls.data.batches import Padded
 from tokcls.errors import BundleError
+from tokcls.inference.settings import usable_cpus
 
-MODEL_FILE = "model.onnx"
+FILES = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
+TORCH = "torch"
+
+
+class Engine(Protocol):
+    """What computes scores: float32[B, L, tags] of a padded batch."""
+
+    @property
+    def tags(self) -> int: ...
+
+    def run(self, padded: Padded) -> npt.NDArray[np.float32]: ...
+
+
+def open_engine(folder: str | Path, name: str, *, threads: int | None = None) -> Engine:
+    """Load a bundle's engine: `fp32` or `int8` in ONNX Runtime, or `torch`.
+
+    `threads` of ONNX Runtime default to the CPUs that this process may use.
+
+    Raises:
+        BundleError: the bundle has no such engine, or its file is not what it should be.
+    """
+    if name == TORCH:
+        from tokcls.model.engine import load_torch
+
+        return load_torch(folder)
+    if name not in FILES:
+        raise BundleError(f"there is no engine {name!r}; there are {', '.join([*FILES, TORCH])}")
+    path = Path(folder) / FILES[name]
+    if not path.is_file():
+        raise BundleError(
+            f"{folder} has no {path.name}: it was not asked for, or not admitted, when the bundle "
+            "was made, as its receipt says; serve it with the engine fp32"
+        )
+    return Onnx(path, threads=threads)
 
 
 class Onnx:
-    """Runs a bundle's `model.onnx`. Safe to use from many threads."""
+    """Runs an ONNX file on the CPU. Safe to use from many threads."""
 
-    def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
+    def __init__(self, path: Path, *, threads: int | None = None) -> None:
         """Load the model; `threads` defaults to the CPUs that this process may use.
 
         Raises:
@@ -32,7 +65,6 @@ class Onnx:
         # Spinning threads would take the CPU from whatever else the machine does between requests.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
-        path = Path(folder) / MODEL_FILE
         try:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
@@ -46,13 +78,6 @@ class Onnx:
         inputs = {"input_ids": padded.input_ids, "attention_mask": padded.attention_mask}
         logits: npt.NDArray[np.float32] = self._session.run(["logits"], inputs)[0]
         return logits
-
-
-def usable_cpus() -> int:
-    """Count the CPUs this process may use, which a container may have cut down."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _check(session: Any, path: Path) -> int:

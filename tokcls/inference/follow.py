@@ -28,9 +28,9 @@ class Loaded:
     predictor: Predictor
 
 
-def load(located: Located, threads: int | None) -> Loaded:
+def load(located: Located, threads: int | None, engine: str = "fp32") -> Loaded:
     """Load a bundle and try it; raises BundleError if it cannot be used here."""
-    predictor = Predictor.from_bundle(located.folder, threads=threads)
+    predictor = Predictor.from_bundle(located.folder, threads=threads, engine=engine)
     check_parity(predictor)
     return Loaded(located, predictor)
 
@@ -41,8 +41,8 @@ class Follower:
     A version that cannot be used is tried once, and again when the alias has named another.
     """
 
-    def __init__(self, alias: str, threads: int | None) -> None:
-        self.alias, self._threads = alias, threads
+    def __init__(self, alias: str, threads: int | None, engine: str = "fp32") -> None:
+        self.alias, self._threads, self._engine = alias, threads, engine
         self._refused = ""
 
     def look(self, present: str) -> Loaded | None:
@@ -58,7 +58,7 @@ class Follower:
             return None
         located = locate(self.alias)
         try:
-            return load(located, self._threads)
+            return load(located, self._threads, self._engine)
         except BundleError:
             self._refused = located.version
             raise

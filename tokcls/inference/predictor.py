@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from tokcls.data.batches import Padded, ordered_batches, pad
+from tokcls.data.batches import ordered_batches, pad
 from tokcls.data.parts import parts_of, to_words
 from tokcls.data.texts import join, texts_of
 from tokcls.data.windows import Encoded, Windows, cut, encode, tokenizing
@@ -26,7 +26,7 @@ from tokcls.data.words import check_characters, split
 from tokcls.errors import BundleError
 from tokcls.inference.aggregation import Labelled, aggregated
 from tokcls.inference.bundle import Manifest, read_manifest
-from tokcls.inference.engines import Onnx
+from tokcls.inference.engines import Engine, open_engine
 from tokcls.inference.sub_words import SubWords, one_by_one, place
 from tokcls.labels.calibration import log_sureness
 from tokcls.labels.decoding import decode_tags
@@ -77,20 +77,15 @@ class Decoded:
         return {span: min(1.0, math.exp(sure[span.start : span.end].sum())) for span in self.spans}
 
 
-class Engine(Protocol):
-    """What computes scores: float32[B, L, tags] of a padded batch."""
-
-    @property
-    def tags(self) -> int: ...
-
-    def run(self, padded: Padded) -> npt.NDArray[np.float32]: ...
-
-
 class Predictor:
     """Finds entities with one model. Holds no state between calls."""
 
-    def __init__(self, engine: Engine, manifest: Manifest, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self, engine: Engine, manifest: Manifest, tokenizer: Tokenizer, *, name: str = "torch"
+    ) -> None:
         """Put the parts together; the tokenizer's truncation and padding are turned off.
+
+        `name` is the engine's, as `open_engine` has it.
 
         Raises:
             BundleError: the engine's outputs are not the tags of the label schema.
@@ -102,7 +97,7 @@ class Predictor:
                 f"({', '.join(tags)}); write the bundle again from the trained model"
             )
         window = manifest.window
-        self.manifest = manifest
+        self.manifest, self.engine = manifest, name
         self._engine = engine
         self._tokenizing = tokenizing(
             tokenizer,
@@ -116,11 +111,14 @@ class Predictor:
         self._transitions = scheme.transitions(tags) if viterbi else None
 
     @classmethod
-    def from_bundle(cls, folder: str | Path, *, threads: int | None = None) -> Predictor:
+    def from_bundle(
+        cls, folder: str | Path, *, threads: int | None = None, engine: str = "fp32"
+    ) -> Predictor:
         """Load a bundle; `threads` defaults to the CPUs that this process may use.
 
         Raises:
-            BundleError: the folder is no bundle, or not a whole and unchanged one.
+            BundleError: the folder is no bundle, not a whole and unchanged one, or has no such
+                engine.
         """
         manifest = read_manifest(folder)
         file = Path(folder) / "tokenizer.json"
@@ -128,7 +126,8 @@ class Predictor:
             tokenizer = Tokenizer.from_file(str(file))
         except Exception as error:  # tokenizers raises plain Exception
             raise BundleError(f"{file} cannot be loaded: {error}") from error
-        return cls(Onnx(folder, threads=threads), manifest, tokenizer)
+        opened = open_engine(folder, engine, threads=threads)
+        return cls(opened, manifest, tokenizer, name=engine)
 
     def predict_texts(
         self, texts: Sequence[str], *, stride: int | None = None

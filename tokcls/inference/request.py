@@ -65,6 +65,12 @@ class Request:
         """Characters of all texts, or all words."""
         return sum(map(len, self.texts)) + sum(len(word) for each in self.words for word in each)
 
+    @property
+    def size(self) -> int:
+        """Bytes of all texts, or all words, in UTF-8."""
+        words = (word for each in self.words for word in each)
+        return sum(len(text.encode()) for text in (*self.texts, *words))
+
 
 def read_request(body: bytes, content_type: str | None) -> Request:
     """Read a request's body.

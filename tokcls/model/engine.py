@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
 from tokcls.data.batches import Padded
+from tokcls.errors import BundleError
+from tokcls.model.loader import quiet_transformers
+
+
+def load_torch(folder: str | Path) -> Torch:
+    """Load the network of a bundle.
+
+    Raises BundleError if it cannot be loaded.
+    """
+    from transformers import AutoModelForTokenClassification
+
+    try:
+        with quiet_transformers():
+            network = AutoModelForTokenClassification.from_pretrained(folder, use_safetensors=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise BundleError(f"{folder} cannot be loaded in torch: {error}") from error
+    return Torch(network, len(network.config.id2label))
 
 
 class Torch:

