@@ -241,7 +241,12 @@ def _bundle(running: _Running, winner: Trial) -> Finished:
     }
     with running.stages(f"bundling {winner.trial_id}: scoring test once, exporting, checking"):
         bundle: Finished = result_of(
-            partial(finish, folder=running.folder / "bundle", receipt=receipt),
+            partial(
+                finish,
+                folder=running.folder / "bundle",
+                receipt=receipt,
+                int8=running.space.sweep.output.int8,
+            ),
             assignment,
             assignment.data,
             running.words,

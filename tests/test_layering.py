@@ -54,7 +54,10 @@ RULES = (
         1,
         "tokcls",
         ("ray", "mlflow"),
-        allowed={"tokcls/inference/app.py": ("ray",)},
+        allowed={
+            "tokcls/inference/app.py": ("ray",),
+            "tokcls/inference/server.py": ("ray",),
+        },
         in_functions={"tokcls/inference/sources.py": ("mlflow", "ray.data")},
     ),
     Rule(1, "tokcls/train.py", ("ray", "mlflow"), through=True),
@@ -62,7 +65,13 @@ RULES = (
     Rule(2, "tokcls/labels", only=("numpy", "tokcls.labels", "tokcls.errors", "tokcls.config")),
     Rule(2, "tokcls/data", ("tokcls.model", "tokcls.inference")),
     Rule(2, "tokcls/model", ("tokcls.inference",)),
-    Rule(2, "tokcls/inference", ("tokcls.model", *TORCH), through=True),
+    Rule(
+        2,
+        "tokcls/inference",
+        ("tokcls.model", *TORCH),
+        in_functions={"tokcls/inference/engines.py": ("tokcls.model", *TORCH)},
+        through=True,
+    ),
     Rule(2, "tokcls", TORCH, allowed={"tokcls/model": TORCH}),
     Rule(3, "sweeps/space", ("ray", "mlflow", *TORCH), through=True),
     Rule(

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweeps.outcome.admission import Words, add_int8, has_int8
 from sweeps.search.mailbox import Assignment
 from sweeps.search.shipping import here
 from sweeps.search.trial_folder import TrialFolder
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 PREFIXES = {"validation": "val", "test": "test"}
 VERSIONS = ("torch", "transformers", "pytorch-lightning", "ray", "onnxruntime")
-Words = Mapping[str, Sequence[Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,13 @@ def finish(
     words: Words,
     folder: Path,
     receipt: Mapping[str, Any],
+    *,
+    int8: bool = False,
 ) -> Finished:
     """Make the bundle of a trial's best epoch in `folder`, whole or not at all.
 
-    `words` are the corpus's, by split. Raises BundleError if the exported model does not find
-    exactly the spans that torch finds.
+    `words` are the corpus's, by split. `int8` adds an engine of 8 bit if it is admitted. Raises
+    BundleError if the exported model does not find exactly the spans that torch finds.
     """
     assignment = replace(assignment, backbone=here(assignment.backbone))
     trial = TrialFolder(assignment.folder)
@@ -77,6 +79,9 @@ def finish(
     manifest = seal(building, manifest)
     plan = type_plan(assignment.config.labels, data.types)
     manifest = _calibrated(manifest, _check_parity(building, words, data, evaluations, plan))
+    if int8 and "validation" in evaluations:
+        judged = add_int8(building, words, data, evaluations["validation"], plan)
+        manifest = replace(manifest, receipt={**manifest.receipt, "int8": judged})
     seal(building, _with_parity(manifest, building, network))
     check_parity(Predictor.from_bundle(building))
     shutil.rmtree(folder, ignore_errors=True)
@@ -253,7 +258,8 @@ def _with_parity(manifest: Manifest, folder: Path, network: PreTrainedModel) -> 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     engine = Torch(network, len(manifest.schema.tags), device="cpu")
     predictor = Predictor(engine, manifest, tokenizer)
-    return replace(manifest, receipt={**manifest.receipt, KEY: record(predictor)})
+    others = {"int8": Predictor.from_bundle(folder, engine="int8")} if has_int8(folder) else {}
+    return replace(manifest, receipt={**manifest.receipt, KEY: record(predictor, **others)})
 
 
 def _error(evidence: Evidence, temperature: float) -> float:

@@ -148,6 +148,10 @@ class OutputConfig(Section):
         default=None,
         description="what all trials may take on disk; the best one's weights and what runs stay",
     )
+    int8: bool = Field(
+        default=True,
+        description="put a faster 8-bit engine into the bundle, if it loses nothing on validation",
+    )
     register_as: Name | None = Field(
         default=None,
         description="name in MLflow's model registry; unset: the model is not registered",

@@ -10,7 +10,8 @@ from typing import Any
 from sweeps.space.config import SECTIONS, SweepConfig
 from sweeps.space.yaml_text import inline
 
-_TYPES = {"integer": "a whole number", "number": "a number", "string": "text", "null": "null"}
+_TYPES = {
+    "boolean": "true or false","integer": "a whole number", "number": "a number", "string": "text", "null": "null"}
 _BOUNDS = {
     "exclusiveMinimum": "greater than",
     "minimum": "of at least",

@@ -70,6 +70,24 @@ def export_onnx(model: PreTrainedModel, path: str | Path, *, example_length: int
         _move(model, device).train(training)
 
 
+def quantize(source: Path, target: Path) -> None:
+    """Write an ONNX file with the weights of its matrix products in 8 bit.
+
+    What they are multiplied with is scaled for each product as it comes (dynamic quantisation), one
+    scale for a whole batch: scores depend a little on what else is in it.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with _quiet():
+        quantize_dynamic(
+            source,
+            target,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            op_types_to_quantize=["MatMul", "Gemm"],
+        )
+
+
 def _move(model: nn.Module, device: torch.device) -> nn.Module:
     # PreTrainedModel.to() is a wrapper whose types say nothing.
     return model.to(device)

@@ -69,7 +69,7 @@ def test_a_bundle_keeps_the_learned_types_and_is_scored_by_the_coarser_ones(
 
     assignment = Assignment("t001", config, backbone, cast(Any, None), trial.storage)
     words = {name: [one.words for one in split] for name, split in corpus.splits.items()}
-    finished = finish(assignment, data, words, tmp_path / "bundle", {})
+    finished = finish(assignment, data, words, tmp_path / "bundle", {}, int8=True)
 
     manifest = read_manifest(finished.folder)
     assert manifest.schema.types == ("LOC", "PER")
@@ -94,3 +94,9 @@ def test_a_bundle_keeps_the_learned_types_and_is_scored_by_the_coarser_ones(
         assert 0.0 <= calibration[name]["error_uncalibrated"] <= 1.0
     assert len(manifest.receipt[KEY]["found"]) == len(TEXTS)
     check_parity(Predictor.from_bundle(finished.folder))
+    judged = manifest.receipt["int8"]
+    assert judged["admitted"] is ("model.int8.onnx" in manifest.files)
+    assert judged["admitted"] is ("found_int8" in manifest.receipt[KEY])
+    assert judged["f1"] - judged["f1_difference"] == pytest.approx(finished.metrics["val_f1"])
+    assert judged["sentences"] == len(corpus.validation)
+    assert 0.5 < judged["agreement"] <= 1.0

@@ -1,0 +1,48 @@
+"""The file for `serve deploy` that `sweeps.serve --write-config` writes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from ray.serve.schema import ServeDeploySchema
+
+from tokcls.inference.config_file import APPLICATION, config_text
+from tokcls.inference.settings import Settings
+
+MODEL = "models:/ner@champion"
+
+
+def test_ray_takes_the_file_and_it_says_what_was_asked_for() -> None:
+    settings = Settings(threads=2, engine="int8", fewest=1, most=3)
+    text = config_text(MODEL, settings, file="ner.yaml", host="127.0.0.1", port=8000)
+    assert text.startswith("# serve deploy ner.yaml")
+    config = ServeDeploySchema.model_validate(yaml.safe_load(text))
+    (application,) = config.applications
+    assert application.import_path == APPLICATION
+    assert application.args == {"model": MODEL, "engine": "int8", "threads": 2}
+    (deployment,) = application.deployments
+    assert deployment.autoscaling_config["max_replicas"] == 3  # type: ignore[index]
+    assert deployment.ray_actor_options.num_cpus == 2  # type: ignore[union-attr]
+
+
+def test_one_replica_is_not_scaled_and_torch_wants_a_gpu() -> None:
+    plain = yaml.safe_load(
+        config_text(MODEL, Settings(4, "torch"), file="x", host="0.0.0.0", port=80)
+    )
+    (deployment,) = plain["applications"][0]["deployments"]
+    assert deployment["num_replicas"] == 1
+    assert deployment["ray_actor_options"] == {"num_cpus": 4, "num_gpus": 1}
+
+
+@pytest.mark.slow
+def test_the_command_writes_it_and_starts_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sweeps.serve", MODEL, "--write-config", "ner.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "serve deploy ner.yaml" in done.stdout
+    ServeDeploySchema.model_validate(yaml.safe_load((tmp_path / "ner.yaml").read_text()))
+    assert [path.name for path in tmp_path.iterdir()] == ["ner.yaml"]
