@@ -11,7 +11,12 @@ from sweeps.space.config import SECTIONS, SweepConfig
 from sweeps.space.yaml_text import inline
 
 _TYPES = {
-    "boolean": "true or false","integer": "a whole number", "number": "a number", "string": "text", "null": "null"}
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "null": "null",
+}
 _BOUNDS = {
     "exclusiveMinimum": "greater than",
     "minimum": "of at least",
