@@ -126,7 +126,7 @@ def train_and_record(loop: dict[str, Any]) -> None:
 class HastySlot(Slot):
     """Sends its workers home soon."""
 
-    idle_seconds = 1.0
+    idle_seconds = 4.0
 
 
 def report_shares(loop: dict[str, Any]) -> None:
