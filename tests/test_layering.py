@@ -55,7 +55,10 @@ RULES = (
         "tokcls",
         ("ray", "mlflow"),
         allowed={"tokcls/inference/app.py": ("ray",)},
-        in_functions={"tokcls/inference/sources.py": ("mlflow", "ray.data")},
+        in_functions={
+            "tokcls/inference/sources.py": ("mlflow",),
+            "tokcls/on_ray.py": ("ray",),
+        },
     ),
     Rule(1, "tokcls/train.py", ("ray", "mlflow"), through=True),
     Rule(1, "tokcls/predict.py", ("ray", "mlflow"), through=True),
