@@ -20,7 +20,8 @@ from pydantic import TypeAdapter, ValidationError
 from tokcls.config import TrialConfig
 from tokcls.data.windows import Tokenizing
 from tokcls.errors import CheckpointError
-from tokcls.inference.bundle import Manifest, Window
+from tokcls.inference.bundle import MANIFEST, Manifest, Window
+from tokcls.inference.sources import BUNDLE
 from tokcls.labels.schema import LabelSchema
 
 TRIALS = "trials"
@@ -105,6 +106,8 @@ def is_trained(model: str) -> bool:
     place = Path(model).expanduser()
     if place.is_file():
         return True
+    if (place / BUNDLE / MANIFEST).is_file():
+        return False
     inside = (EPOCH, f"{BEST}/{EPOCH}", STATE, TRIALS)
     return any((place / name).exists() for name in inside)
 

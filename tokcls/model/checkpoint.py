@@ -6,6 +6,7 @@ A `.ckpt` is read without unpickling anything but tensors and plain values, or r
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,9 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 def _state(path: Path) -> dict[str, torch.Tensor]:
     """Read the `state_dict` of a Lightning checkpoint."""
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles' versions: what comes of them is said here
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} is not loaded: it holds pickled objects beside its weights, and to unpickle "
@@ -68,7 +71,7 @@ def _named(error: Exception) -> str:
     """Pick what torch says of the object that it refused, of its page of advice."""
     lines = [line.strip() for line in str(error).splitlines()]
     named = (line for line in lines if "Unsupported" in line or "GLOBAL" in line)
-    return next(named, lines[0]).split(". ")[0]
+    return next(named, lines[0]).removeprefix("WeightsUnpickler error: ").split(". ")[0]
 
 
 def build_network(
