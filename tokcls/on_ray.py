@@ -49,8 +49,8 @@ def on_ray(model: Model, address: str | None, say: Callable[[str], None]) -> Ite
 
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     say("starting Ray (7-15 s)" if address == "local" else f"joining Ray at {address}")
+    _connect(address)
     try:
-        _connect(address)
         yield partial(_answers, _send(model, alone=address == "local"))
     except RayError as error:
         said = str(error).strip().splitlines()[-1]
