@@ -58,7 +58,10 @@ RULES = (
             "tokcls/inference/app.py": ("ray",),
             "tokcls/inference/server.py": ("ray",),
         },
-        in_functions={"tokcls/inference/sources.py": ("mlflow", "ray.data")},
+        in_functions={
+            "tokcls/inference/sources.py": ("mlflow",),
+            "tokcls/on_ray.py": ("ray",),
+        },
     ),
     Rule(1, "tokcls/train.py", ("ray", "mlflow"), through=True),
     Rule(1, "tokcls/predict.py", ("ray", "mlflow"), through=True),

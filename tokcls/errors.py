@@ -5,6 +5,8 @@ TokclsError
 ├── CorpusError       a data file is wrong; holds every problem found
 ├── BackboneError     a pretrained model cannot be found or cannot be used
 ├── BundleError       a bundle folder or registered model cannot be found or cannot be trusted
+├── CheckpointError   what a trial left, or a .ckpt file, cannot be used
+├── ClusterError      a Ray cluster that texts are predicted on cannot be used
 └── InputError        a text to predict, or a request, is not acceptable
 """
 
@@ -62,6 +64,14 @@ class BackboneError(TokclsError):
 
 class BundleError(TokclsError):
     """A bundle cannot be found, is incomplete, or holds something it must not hold."""
+
+
+class CheckpointError(TokclsError):
+    """A trial's weights or a Lightning checkpoint cannot be found, or must not be loaded."""
+
+
+class ClusterError(TokclsError):
+    """A Ray cluster to predict on cannot be started or joined, or gives up."""
 
 
 class InputError(TokclsError, ValueError):

@@ -1,6 +1,7 @@
 """Find the entities of texts on the command line: python -m tokcls.predict [--model M] TEXT ...
 
-Or of files: --input FILE_OR_FOLDER --output FILE. The answers are those that the HTTP server gives.
+Or of files: --input FILE_OR_FOLDER --output FILE, on a Ray cluster with --ray. The answers are
+those that the HTTP server gives.
 Exit codes: 0 done, 1 nothing to predict with, 2 the input is wrong, 130 interrupted.
 """
 
@@ -10,6 +11,8 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,14 +20,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tokcls.errors import BackboneError, InputError, TokclsError
+from tokcls.errors import InputError, TokclsError
 
 if TYPE_CHECKING:
-    from tokcls.inference.predictor import Entity, Predictor
+    from tokcls.inference.many import Answer
+    from tokcls.inference.predictor import Entity
+    from tokcls.loading import Model
 
 TEXTS_AT_ONCE = 256
 INTERRUPTED = 130
-SHARED = 64  # sub-words of neighbouring windows, of a model that was not made here
 DEFAULT = "dslim/bert-base-NER"
 EVERY_S = 10.0
 
@@ -35,11 +39,12 @@ Texts = Annotated[
     list[str] | None,
     typer.Argument(metavar="TEXT...", help="texts; `-` or none: every line of stdin is one"),
 ]
-Model = Annotated[
+Named = Annotated[
     str | None,
     typer.Option(
-        help="a bundle's folder, models:/NAME@ALIAS, or a folder or Hub id with a "
-        f"token-classification head; default: the one champion, else {DEFAULT}"
+        help="a bundle's folder, models:/NAME@ALIAS, a sweep's or a trial's folder, a trial's "
+        ".ckpt, or a folder or Hub id with a token-classification head; default: the one "
+        f"champion, else {DEFAULT}"
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON list per text, one a line")]
@@ -59,24 +64,53 @@ Output = Annotated[
         "goes on where it was interrupted",
     ),
 ]
+OnRay = Annotated[
+    bool,
+    typer.Option(
+        "--ray",
+        help="with --input: predict on a Ray cluster; files are read and written here, and the "
+        "same command, with or without it, goes on where it was interrupted",
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="with --ray: HOST:PORT or `auto`, the cluster to join; default: RAY_ADDRESS, else "
+        "one of this machine alone"
+    ),
+]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Files to predict: from where, to where, and on what."""
+
+    source: str
+    output: str
+    on_ray: bool
+    address: str | None
 
 
 @app.command()
 def main(
     texts: Texts = None,
-    model: Model = None,
+    model: Named = None,
     as_json: AsJson = False,
     source: Source = None,
     output: Output = None,
+    on_ray: OnRay = False,
+    address: Address = None,
 ) -> None:
     """Print the entities of each text: number of the text, type, score, place, word."""
     if (source is None) != (output is None):
         raise typer.BadParameter("--input and --output go together")
     if source is not None and (texts or as_json):
         raise typer.BadParameter("--input takes the place of TEXT, and --output that of --json")
+    if (on_ray and source is None) or (address is not None and not on_ray):
+        raise typer.BadParameter("--address goes with --ray, and that with --input and --output")
     try:
         if source is not None and output is not None:
-            _predict_files(source, output, model)
+            _predict_files(_Job(source, output, on_ray, address), model)
         else:
             _predict(texts or ["-"], model, as_json=as_json)
     except KeyboardInterrupt:
@@ -96,7 +130,7 @@ def _exit_code(error: TokclsError) -> int:
 def _predict(texts: list[str], model: str | None, *, as_json: bool) -> None:
     if texts == ["-"] and sys.stdin.isatty():
         raise InputError("no text was given; write it behind the command, or pipe lines into it")
-    predictor = _load(model)
+    predictor = _load(model).predictor
     numbered = enumerate(_lines() if texts == ["-"] else texts, start=1)
     while chunk := list(islice(numbered, TEXTS_AT_ONCE)):
         found = predictor.predict_texts([text for _, text in chunk])
@@ -104,59 +138,17 @@ def _predict(texts: list[str], model: str | None, *, as_json: bool) -> None:
             print(*_render(number, entities, as_json=as_json), sep="", end="")
 
 
-def _load(model: str | None) -> Predictor:
-    _say(f"loading {model or 'the champion of the model registry'}")
-    from tokcls.inference.predictor import Predictor
-    from tokcls.inference.sources import NothingToServe, SeveralToServe, is_foreign, locate
+def _load(model: str | None) -> Model:
+    from tokcls.loading import load_model
 
-    if model is not None and is_foreign(model):
-        return _load_foreign(model)
-    try:
-        located = locate(model)
-    except NothingToServe as nothing:
-        if model is not None or isinstance(nothing, SeveralToServe):
-            raise
-        return _load_default(nothing)
-    predictor = Predictor.from_bundle(located.folder)
-    _say(f"{located.name} {located.version}".rstrip() + f" ({located.folder})")
-    return predictor
+    return load_model(model, _say)
 
 
-def _load_foreign(model: str) -> Predictor:
-    """Load a model that was not made here; this needs torch."""
-    from tokcls.inference.bundle import Manifest, Window
-    from tokcls.inference.predictor import Predictor
-    from tokcls.model.foreign import load_foreign
-
-    try:
-        found = load_foreign(model)
-    except BackboneError as error:
-        raise BackboneError(f"{model!r} is no bundle, and cannot be used: {error}") from error
-    rule = found.tokenizing
-    ends = (rule.prefix, rule.suffix, rule.pad_id)
-    window = Window(rule.max_length, min(SHARED, rule.room // 2), *ends)
-    weights = {path.name: path.stat().st_mtime_ns for path in found.folder.glob("*.safetensors")}
-    receipt = {"model": str(found.folder), "weights": weights}  # by which it is told from others
-    manifest = Manifest(found.schema, "argmax", window, receipt)
-    return Predictor(found.engine, manifest, rule.tokenizer)
-
-
-def _load_default(nothing: TokclsError) -> Predictor:
-    """Without a champion take a model of the Hub; if that cannot be had, say `nothing`."""
-    _say(f"{nothing}")
-    _say(f"taking {DEFAULT} of the Hub instead")
-    try:
-        return _load_foreign(DEFAULT)
-    except TokclsError as error:
-        _say(f"error: {error}")
-        raise nothing from error
-
-
-def _predict_files(source: str, output: str, model: str | None) -> None:
+def _predict_files(job: _Job, named: str | None) -> None:
     """Predict files, with a bar on a terminal and a line now and then elsewhere."""
     from tokcls.inference.many import predict_files
 
-    predictor = _load(model)
+    model = _load(named)
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -164,7 +156,10 @@ def _predict_files(source: str, output: str, model: str | None) -> None:
         DownloadColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with (
+        _where(job, model) as answer,
+        Progress(*columns, console=console, disable=not console.is_terminal) as bar,
+    ):
         task = bar.add_task("predicting")
         lines = _Lines(console)
 
@@ -172,8 +167,18 @@ def _predict_files(source: str, output: str, model: str | None) -> None:
             bar.update(task, completed=done, total=total)
             lines.told(done, total)
 
-        count = predict_files(predictor, source, output, told=told)
-    _say(f"{count:,} texts in {output}")
+        given = (model.predictor, job.source, job.output)
+        count = predict_files(*given, told=told, answer=answer)
+    _say(f"{count:,} texts in {job.output}")
+
+
+def _where(job: _Job, model: Model) -> AbstractContextManager[Answer | None]:
+    """Lend what predicts on a cluster; None: it is done here."""
+    if not job.on_ray:
+        return nullcontext()
+    from tokcls.on_ray import on_ray
+
+    return on_ray(model, job.address, _say)
 
 
 class _Lines:

@@ -18,7 +18,7 @@ from sweeps.search.shipping import here
 from sweeps.search.trial_folder import TrialFolder
 from tokcls.data.prepared import Prepared
 from tokcls.errors import BundleError
-from tokcls.inference.bundle import Manifest, Window, seal
+from tokcls.inference.bundle import Manifest, seal
 from tokcls.inference.parity import KEY, check_parity, record
 from tokcls.inference.predictor import Decoded, Predictor
 from tokcls.labels.calibration import Evidence, expected_calibration_error, fit_temperature
@@ -26,6 +26,7 @@ from tokcls.labels.plan import TypePlan, label_schema, type_plan
 from tokcls.labels.schema import LabelSchema
 from tokcls.labels.spans import Span
 from tokcls.model.evaluation import Evaluation
+from tokcls.trained import manifest_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -71,7 +72,13 @@ def finish(
     for name, evaluation in evaluations.items():  # in 32 bit, as it will be served
         metrics |= evaluation.metrics(PREFIXES[name])
     facts = dict(receipt) | _receipt(assignment, data, best.number)
-    manifest = _manifest(assignment, data, facts, metrics)
+    manifest = manifest_of(
+        assignment.config,
+        _schema(assignment, data),
+        data.tokenizing,
+        receipt=facts,
+        metrics=metrics,
+    )
     building = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
@@ -142,28 +149,6 @@ def _export(network: PreTrainedModel, assignment: Assignment, data: Prepared, fo
 
     save_hf(network, load_tokenizer(assignment.backbone), _schema(assignment, data), folder)
     export_onnx(network, folder / "model.onnx")
-
-
-def _manifest(
-    assignment: Assignment,
-    data: Prepared,
-    receipt: Mapping[str, Any],
-    metrics: Mapping[str, float],
-) -> Manifest:
-    return Manifest(
-        schema=_schema(assignment, data),
-        decoding=assignment.config.model.decoding,
-        window=Window(
-            max_length=data.tokenizing.max_length,
-            stride=assignment.config.data.stride,
-            prefix=data.tokenizing.prefix,
-            suffix=data.tokenizing.suffix,
-            pad_id=data.tokenizing.pad_id,
-            context=assignment.config.data.context,
-        ),
-        receipt=receipt,
-        metrics=metrics,
-    )
 
 
 def _receipt(assignment: Assignment, data: Prepared, epoch: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ it goes on, and its next report says so.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from safetensors.torch import save_file
 
 from sweeps.search.trial_folder import TrialFolder
 from tokcls.model.module import TokenClassifier
+from tokcls.trained import Description, manifest_of
 
 
 class Saving(TorchCheckpointIO):
@@ -49,6 +51,11 @@ class Saving(TorchCheckpointIO):
             if best is None or metrics["val_f1"] > best.metrics["val_f1"]:
                 save_weights = partial(_save_weights, module.network)
                 self._folder.save_best(number, metrics, evaluation, save_weights)
+
+    def describe(self, module: TokenClassifier) -> None:
+        """Keep how the weights predict, beside them, if it is not there."""
+        with self._noted("how the weights predict is not saved"):
+            self._folder.describe(partial(_describe, module))
 
     def save_checkpoint(self, checkpoint: Any, path: Any, storage_options: Any = None) -> None:
         """Take a copy of the state, and write it to the trial's folder, whatever `path` says."""
@@ -83,6 +90,16 @@ class Saving(TorchCheckpointIO):
         note = "; ".join(self._notes)
         self._notes.clear()
         return note
+
+
+def _describe(module: TokenClassifier) -> Description:
+    config, rule = module.config, module.data.tokenizing
+    receipt = {"config": config.model_dump(mode="json"), "config_hash": config.config_hash}
+    return Description(
+        manifest_of(config, module.schema, rule, receipt=receipt, metrics={}),
+        network=json.loads(module.network.config.to_json_string(use_diff=False)),
+        tokenizer=json.loads(rule.tokenizer.to_str()),
+    )
 
 
 def _save_weights(network: torch.nn.Module, path: Path) -> None:

@@ -1,6 +1,7 @@
 """The files of one trial: the best epoch's weights and predictions, and the state to restart from.
 
     best/model.safetensors    weights of the best epoch so far; removed when better trials are over
+    best/model.json           how they predict (`tokcls.trained`); goes with them
     best/predictions.npz      its spans and its per-sentence counts on the validation split
     best/epoch.json           which epoch it was, and its metrics
     last.ckpt                 full state to restart from; removed when the trial is over
@@ -19,11 +20,13 @@ from pathlib import Path
 import numpy as np
 
 from sweeps.search.storage import PART, Storage, storage_at, write_json
+from tokcls import trained
 from tokcls.model.evaluation import Evaluation
+from tokcls.trained import BEST, Description, write_description
 
-TRIALS = "trials"  # below the sweep's root
-WEIGHTS, PREDICTIONS = "best/model.safetensors", "best/predictions.npz"
-EPOCH, STATE = "best/epoch.json", "last.ckpt"
+TRIALS, STATE = trained.TRIALS, trained.STATE
+WEIGHTS, PREDICTIONS = f"{BEST}/{trained.WEIGHTS}", f"{BEST}/predictions.npz"
+EPOCH, DESCRIPTION = f"{BEST}/{trained.EPOCH}", f"{BEST}/{trained.DESCRIPTION}"
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,11 @@ class TrialFolder:
         self.storage.write(PREDICTIONS, lambda path: _write_predictions(path, evaluation))
         write_json(self.storage, EPOCH, {"number": number, "metrics": metrics})
 
+    def describe(self, make: Callable[[], Description]) -> None:
+        """Keep how the trial's weights predict; that is the same for all of its epochs."""
+        if DESCRIPTION not in self.storage:
+            self.storage.write(DESCRIPTION, lambda path: write_description(path, make()))
+
     def weights(self) -> AbstractContextManager[Path | None]:
         """Lend the best weights as a file of this machine; None if there are none."""
         return self.storage.local(WEIGHTS)
@@ -83,8 +91,8 @@ def is_state(name: str) -> bool:
 
 
 def is_weights(name: str) -> bool:
-    """Whether a file is weights, or what a kill left half written."""
-    return name.endswith((f"/{WEIGHTS}", PART))
+    """Whether a file is weights, what is of no use without them, or half written by a kill."""
+    return name.endswith((f"/{WEIGHTS}", f"/{DESCRIPTION}", PART))
 
 
 def folder_of(sweep: Storage, trial_id: str) -> TrialFolder:

@@ -161,6 +161,7 @@ class EpochEnd(pl.Callback):
             self.saving.wait()  # the driver removes the state of a trial that a report ends
             if trainer.is_global_zero:
                 self.saving.keep_best(number, metrics, module)
+                self.saving.describe(module)
             metrics |= {"saving_seconds": time.time() - began}
             self.post.report(number, metrics, self.saving.take_note())
         if number == trainer.max_epochs:

@@ -164,13 +164,17 @@ def assert_refused(done: Done, world: Path, *said: str) -> None:
 
 
 def interrupted(
-    folder: Path, *arguments: str, at: Callable[[str], bool], later: float = 0.0
+    folder: Path,
+    *arguments: str,
+    at: Callable[[str], bool],
+    later: float = 0.0,
+    module: str = "sweeps.run",
 ) -> Done:
     """Run a command and do what Ctrl-C does, `later` seconds after a line of stderr is `at` it.
 
     `seconds` of the result are counted from the interrupt.
     """
-    with ended(start(folder, *arguments)) as process:
+    with ended(start(folder, *arguments, module=module)) as process:
         assert process.stderr is not None
         lines: list[str] = []
         for line in process.stderr:

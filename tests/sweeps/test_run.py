@@ -123,6 +123,13 @@ def test_predict_prints_the_same_entities(full: Sweep, *, named: bool) -> None:
     assert answers(map(json.loads, done.out.splitlines())) == ours(full.bundle)
 
 
+def test_the_winners_checkpoint_finds_what_its_bundle_finds(full: Sweep) -> None:
+    trial = str(full.run / "trials" / full.events.winner)
+    done = command(full.world, "--model", trial, "--json", *TEXTS, module="tokcls.predict")
+    assert done.code == 0, done.err
+    assert answers(map(json.loads, done.out.splitlines())) == ours(full.bundle)
+
+
 def test_mlflow_has_a_parent_and_a_child_for_each_trial(full: Sweep) -> None:
     assert set(full.children) == {"t001", "t002"}
     assert full.parent.info.status == "FINISHED"

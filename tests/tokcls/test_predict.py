@@ -10,14 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tokcls.inference.made import make_bundle
-
 TEXT = "Anna flew from Lisbon to Oslo on Monday ."
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tmp_path_factory.mktemp("made"))
 
 
 def run(

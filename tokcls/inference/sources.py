@@ -18,6 +18,7 @@ from tokcls.inference.bundle import MANIFEST
 
 DEFAULT_REGISTRY = "sqlite:///mlflow.db"
 CHAMPION = "champion"
+BUNDLE = "bundle"  # in a sweep's folder
 BAR = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 FLUENT = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")  # what MLflow sets beside its globals
 _MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>[0-9]+))")
@@ -70,7 +71,8 @@ class Located:
 def locate(model: str | None = None) -> Located:
     """Find the bundle of `FOLDER`, `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
 
-    Without a name it is the only registered model that has the alias `champion`.
+    The folder may be that of a sweep, which stands for the bundle in it. Without a name it is the
+    only registered model that has the alias `champion`.
 
     Raises:
         NothingToServe: no name was given, and there is no champion, or more than one.
@@ -78,6 +80,8 @@ def locate(model: str | None = None) -> Located:
     """
     if model is not None and not model.startswith("models:"):
         folder = Path(model).expanduser()
+        if (folder / BUNDLE / MANIFEST).is_file():
+            folder = folder / BUNDLE
         if not (folder / MANIFEST).is_file():
             raise BundleError(
                 f"{model!r} is not a bundle: there is no {folder / MANIFEST}; give a bundle's "

@@ -74,14 +74,10 @@ class Output:
             stream.truncate(whole)
         return lines
 
-    def add(self, answers: Sequence[tuple[Record, list[Entity]]]) -> None:
-        """Append answers."""
+    def add(self, lines: str) -> None:
+        """Append answers, as `as_line` writes them."""
         with self.part.open("a", encoding="utf-8") as stream:
-            for record, entities in answers:
-                given: dict[str, Any] = {"source": record.source}
-                given |= {"words": record.words} if record.text is None else {"text": record.text}
-                given["entities"] = [entity.as_dict() for entity in entities]
-                stream.write(json.dumps(given, ensure_ascii=False) + "\n")
+            stream.write(lines)
 
     def finish(self) -> None:
         """Make the output of all answers; what they were answers to is of no use then."""
@@ -91,6 +87,14 @@ class Output:
         self.about.unlink(missing_ok=True)
         made.replace(self.path)
         self.part.unlink(missing_ok=True)
+
+
+def as_line(record: Record, entities: Sequence[Entity]) -> str:
+    """Write one answer as a line of JSON."""
+    given: dict[str, Any] = {"source": record.source}
+    given |= {"words": record.words} if record.text is None else {"text": record.text}
+    given["entities"] = [entity.as_dict() for entity in entities]
+    return json.dumps(given, ensure_ascii=False) + "\n"
 
 
 def _answers(part: Path) -> Iterator[dict[str, Any]]:

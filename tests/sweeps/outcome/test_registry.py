@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sweeps.outcome.registry import CHAMPION, Registered, register, score_bundle
+from sweeps.outcome.registry import CHAMPION, NEEDED, Registered, register, score_bundle
+from tests.sweeps.run_made import environment
+from tests.sweeps.search.cluster_two_nodes import bare_python, without_project
 from tests.tiny import examples
 from tests.tokcls.inference.made import make_bundle
 from tokcls.data.corpus import Sentence
+from tokcls.inference.predictor import Predictor
 from tokcls.labels.spans import Span
 from tokcls.labels.types import TypeMap
 
@@ -117,3 +123,44 @@ def test_a_champion_that_does_not_work_any_more_gives_way(
     assert next_one.champion
     assert "version 1 cannot be used any more" in next_one.why
     assert champion(tmp_path) == "2"
+
+
+def test_mlflow_predicts_the_same_where_the_project_is_not_installed(
+    registers: Registers, bundle: Path, tmp_path: Path
+) -> None:
+    registers(0.5)
+    python = bare_python(tmp_path / "bare")  # fails if it finds the project
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    texts = [" ".join(words) for words, _ in examples(20)]
+    (tmp_path / "in.json").write_text(json.dumps({"inputs": texts}))
+    files = ("--input-path", str(tmp_path / "in.json"), "--output-path", str(tmp_path / "out.json"))
+    predict = ("-m", "mlflow", "models", "predict", "--model-uri", "models:/ner/1")
+    done = subprocess.run(
+        [python, *predict, "--env-manager", "local", "--content-type", "json", *files],
+        cwd=empty,
+        env=without_project(environment(MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path / 'mlflow.db'}")),
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out.json").read_text())["predictions"]
+    wanted = [
+        [entity.as_dict() for entity in each]
+        for each in Predictor.from_bundle(bundle).predict_texts(texts)
+    ]
+    assert sum(map(len, wanted)) > len(texts) // 2
+    assert found == [[one | {"score": pytest.approx(one["score"])} for one in e] for e in wanted]
+    assert not list(empty.iterdir())
+
+
+def test_a_registered_model_asks_for_no_package_of_ours(
+    registers: Registers, tmp_path: Path
+) -> None:
+    registers(0.5)
+    (requirements,) = (tmp_path / "artifacts").rglob("requirements.txt")
+    named = {re.split(r"[=<>]", line)[0] for line in requirements.read_text().splitlines()}
+    assert named == {"mlflow", *NEEDED}
+    for file in requirements.parent.glob("*.y*ml"):
+        assert not re.search(r"ner.sweeps|tokcls[=<>]|- tokcls", file.read_text()), file

@@ -20,6 +20,8 @@ import ray
 from sweeps.search.shipping import FOLDER, digest_of, read_files
 from tests.sweeps.run_made import Done, command, ended, environment, make_world
 from tests.sweeps.search.cluster_two_nodes import ROOT, TwoNodes, two_nodes
+from tests.tiny import examples
+from tests.tokcls.inference.made import make_bundle
 
 pytestmark = pytest.mark.alone
 
@@ -51,6 +53,30 @@ def test_a_job_trains_on_a_node_that_has_neither_code_nor_backbone(
     assert digest_of(read_files(world / "bert")) == copy.name
     assert not (cluster.cache("head") / FOLDER).exists()  # the driver's node used the folder itself
     assert len(list(world.glob("runs/small/*/bundle/tokcls.json"))) == 1
+
+
+def test_texts_are_predicted_on_a_node_that_has_neither_code_nor_model(
+    cluster: TwoNodes, tmp_path: Path
+) -> None:
+    bundle = make_bundle(tmp_path)
+    (tmp_path / "in.txt").write_text("".join(" ".join(w) + "\n" for w, _ in examples(40)))
+    entry = ("env", f"--chdir={tmp_path}", f"PYTHONPATH={ROOT}", sys.executable)
+    predict = ("-m", "tokcls.predict", "--model", str(bundle), "--input", "in.txt", "--output")
+    with ended(cluster.submit(*entry, *predict, "out.jsonl", "--ray")) as job:
+        out, err = job.communicate(timeout=200)
+    assert job.returncode == 0, out + err
+    assert "40 texts in out.jsonl" in out + err
+    here = command(tmp_path, *predict[2:], "here.jsonl", module="tokcls.predict")
+    assert here.code == 0, here.err
+    found, wanted = (
+        [
+            [(one["entity_group"], one["start"], one["end"]) for one in answer["entities"]]
+            for answer in map(json.loads, (tmp_path / name).read_text().splitlines())
+        ]
+        for name in ("out.jsonl", "here.jsonl")
+    )
+    assert found == wanted
+    assert any(found)
 
 
 def _until_trained(world: Path, job: subprocess.Popen[str]) -> None:

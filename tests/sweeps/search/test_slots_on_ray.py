@@ -26,7 +26,7 @@ from sweeps.search.events import Retry, State, Trial
 from sweeps.search.mailbox import Epoch
 from sweeps.search.slot import assignment_of
 from sweeps.search.storage import storage_at
-from sweeps.search.trial_folder import EPOCH, PREDICTIONS, WEIGHTS
+from sweeps.search.trial_folder import DESCRIPTION, EPOCH, PREDICTIONS, WEIGHTS
 from tests.sweeps.search.slots_processes import documented_sweep, record_training
 from tests.sweeps.search.slots_small import Ran, Small, held, write_corpus
 from tests.tiny import tiny_model
@@ -182,7 +182,7 @@ def test_a_trial_that_is_over_leaves_its_best_epoch_and_no_restart_state(
         left[trial.trial_id] = {*folder.storage.files()}
         best, expected = folder.best(), trial.best("val_f1")
         assert (best.number if best else None) == (expected.number if expected else None)
-    whole = {WEIGHTS, PREDICTIONS, EPOCH}
+    whole = {WEIGHTS, DESCRIPTION, PREDICTIONS, EPOCH}
     assert left == {trial.trial_id: whole if trial.epochs else set() for trial in ran.trials}
 
 

@@ -12,6 +12,7 @@ from sweeps.search.events import State, Trial
 from sweeps.search.storage import storage_at
 from sweeps.search.tidy import Tidy
 from sweeps.search.trial_folder import (
+    DESCRIPTION,
     EPOCH,
     PREDICTIONS,
     STATE,
@@ -22,7 +23,7 @@ from sweeps.search.trial_folder import (
 )
 from tests.sweeps.search.made_trials import make_trial
 
-SIZES = {WEIGHTS: 1000, PREDICTIONS: 1, EPOCH: 30, STATE: 300}
+SIZES = {WEIGHTS: 1000, DESCRIPTION: 0, PREDICTIONS: 1, EPOCH: 30, STATE: 300}
 
 
 def files(sweep: Path, name: str) -> TrialFolder:
@@ -69,7 +70,8 @@ def test_weights_of_the_best_trials_stay_and_the_predictions_of_all(tmp_path: Pa
     assert with_weights(tmp_path) == ["t002", "t003"]
     for number in range(1, 5):
         folder = trial_folder(tmp_path, f"t{number:03d}")
-        assert {*folder.storage.files()} - {WEIGHTS} == {PREDICTIONS, EPOCH}
+        assert {*folder.storage.files()} - {WEIGHTS, DESCRIPTION} == {PREDICTIONS, EPOCH}
+        assert (DESCRIPTION in folder.storage) == (WEIGHTS in folder.storage)
 
 
 def test_a_running_trial_keeps_all_that_it_has(tmp_path: Path) -> None:
@@ -108,7 +110,7 @@ def test_what_a_kill_left_half_written_goes_with_the_end_of_the_best_trial_too(
     assert {*parts} < {*folder.storage.files()}, "it may still be written"
     trial.state = State.FINISHED
     tidy.ended(trial)
-    assert {*folder.storage.files()} == {WEIGHTS, PREDICTIONS, EPOCH}
+    assert {*folder.storage.files()} == {WEIGHTS, DESCRIPTION, PREDICTIONS, EPOCH}
 
 
 def test_equal_trials_stay_as_the_leaderboard_ranks_them(tmp_path: Path) -> None:

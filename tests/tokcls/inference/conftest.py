@@ -1,4 +1,4 @@
-"""One trained bundle and one server for all tests of inference."""
+"""One predictor and one server for all tests of inference."""
 
 from __future__ import annotations
 
@@ -7,13 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tokcls.inference.made import RunningServer, make_bundle, served
+from tests.tokcls.inference.made import RunningServer, served
 from tokcls.inference.predictor import Predictor
-
-
-@pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture(scope="session")
