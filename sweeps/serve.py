@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -37,13 +37,34 @@ def main(
         str, typer.Option(help="address to listen on; 0.0.0.0 is open to all")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="port to listen on")] = 8000,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="port of the metrics for Prometheus; default: any"),
+    ] = None,
+    shadow: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ALIAS",
+            help="also load the version of this alias, such as challenger, and say in GET /model "
+            "how often it finds what the champion found; default: none, since it takes the memory "
+            "of a second model and up to half a CPU",
+        ),
+    ] = None,
 ) -> None:
     """Answer predictions over HTTP with one model."""
-    serve_until_stopped(model, Terminal(), host=host, port=port)
+    serve_until_stopped(
+        model, Terminal(), host=host, port=port, metrics_port=metrics_port, shadow=shadow
+    )
 
 
 def serve_until_stopped(
-    model: str | None, terminal: Terminal, *, host: str = "127.0.0.1", port: int = 8000
+    model: str | None,
+    terminal: Terminal,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    metrics_port: int | None = None,
+    shadow: str | None = None,
 ) -> NoReturn:
     """Serve until Ctrl-C, which ends this process with exit code 0.
 
@@ -52,7 +73,7 @@ def serve_until_stopped(
     terminal.divert(LOG)
     stopping = stop_on_signal(terminal.err)
     try:
-        _serve(model, host, port, terminal)
+        _serve(model, terminal, shadow, host=host, port=port, metrics_port=metrics_port)
     except BaseException as error:
         # What fails because we are being stopped is no failure: the stopping thread ends us soon.
         if stopping.wait(0.2):
@@ -69,22 +90,25 @@ def _exit_code(error: TokclsError) -> int:
     return 1 if isinstance(error, NothingToServe) else 2
 
 
-def _serve(model: str | None, host: str, port: int, terminal: Terminal) -> NoReturn:
+def _serve(model: str | None, terminal: Terminal, shadow: str | None, **listening: Any) -> NoReturn:
     def say(text: str) -> None:
         print(text, file=terminal.err)
 
     say(f"looking for {model or 'the champion of the model registry'}")
-    from tokcls.inference.sources import locate
+    from tokcls.inference.sources import challenger, locate
 
     located = locate(model)
+    alias = _followed(model, located)
+    compared = challenger(alias, shadow)
     say(f"serving {located.name} {located.version}".rstrip() + f" ({located.folder})")
     say(f"the log of Ray and of the server goes to {LOG}")
     from tokcls.inference.app import serve_model
 
-    alias = _followed(model, located)
     if alias is not None:
         say(f"following {alias}")
-    server = serve_model(located, host=host, port=port, alias=alias, say=say)
+    if compared is not None:
+        say(f"comparing {compared}")
+    server = serve_model(located, alias=alias, shadow=compared, say=say, **listening)
     print(f"{server.url}/predict", file=terminal.out)
     header = "-H 'Content-Type: application/json'"
     print(f"curl -s {server.url}/predict {header} -d '{EXAMPLE}'", file=terminal.out)

@@ -54,7 +54,7 @@ RULES = (
         1,
         "tokcls",
         ("ray", "mlflow"),
-        allowed={"tokcls/inference/app.py": ("ray",)},
+        allowed={f"tokcls/inference/{file}.py": ("ray",) for file in ("app", "metrics")},
         in_functions={"tokcls/inference/sources.py": ("mlflow", "ray.data")},
     ),
     Rule(1, "tokcls/train.py", ("ray", "mlflow"), through=True),

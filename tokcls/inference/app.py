@@ -13,6 +13,7 @@ import socket
 import time
 import traceback
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,8 +28,10 @@ from tokcls.errors import BundleError, InputError, TokclsError
 from tokcls.inference.answer import answer
 from tokcls.inference.follow import Follower, Loaded, follow, load
 from tokcls.inference.gate import Gate
+from tokcls.inference.metrics import Metrics, metrics_url
 from tokcls.inference.request import MAX_TEXTS, Request
-from tokcls.inference.sources import Located, is_alias, locate
+from tokcls.inference.shadow import Shadow
+from tokcls.inference.sources import Located, challenger, is_alias, locate
 from tokcls.inference.web import build_app
 
 BATCH_WAIT_S = 0.003
@@ -55,10 +58,13 @@ def weight(requests: Sequence[Request]) -> int:
 class Replica:
     """One loaded bundle behind HTTP; a model given by name is looked up on the replica's node.
 
-    Where `alias` (models:/NAME@ALIAS) is given, the version that it names is followed.
+    Where `alias` (models:/NAME@ALIAS) is given, the version that it names is followed; the one that
+    `shadow` (the same) names is compared with it.
     """
 
-    def __init__(self, model: Located | str, threads: int | None, alias: str | None) -> None:
+    def __init__(
+        self, model: Located | str, threads: int | None, alias: str | None, shadow: str | None
+    ) -> None:
         located = locate(model) if isinstance(model, str) else model
         try:
             self.loaded = load(located, threads)
@@ -68,6 +74,10 @@ class Replica:
             self.loaded = load(locate(alias), threads)  # what it was started with may be gone
         self.lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
         self.following = self._follow(alias, threads) if alias else None
+        self.metrics = Metrics()
+        self.shadow = Shadow(shadow) if shadow else None
+        if self.shadow:
+            self.watching = asyncio.get_running_loop().create_task(self.shadow.watch())
 
     def _follow(self, alias: str, threads: int | None) -> asyncio.Task[None]:
         watching = follow(Follower(alias, threads), lambda: self.loaded, self._swap)
@@ -79,7 +89,13 @@ class Replica:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         gate = Gate(most=WAITING_REQUESTS)
-        return build_app(lambda: _describe(self.loaded), self.answer_one, gate)
+        return build_app(self.about, self.answer_one, gate, seen=self.metrics.request)
+
+    def about(self) -> dict[str, Any]:
+        """Say what answers, and what is compared with it."""
+        version = self.loaded.located.version
+        compared = {"challenger": self.shadow.about(version)} if self.shadow else {}
+        return _describe(self.loaded) | compared
 
     async def answer_one(self, request: Request) -> bytes:
         """Answer through the batch; a fault is logged by its place, without what caused it."""
@@ -99,8 +115,12 @@ class Replica:
     )
     async def answer_batch(self, requests: list[Request]) -> list[bytes]:
         """Answer the requests that came in together."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.lane, answer, self.loaded.predictor, requests)
+        loop, loaded, tally = asyncio.get_running_loop(), self.loaded, Counter[str]()
+        answers = await loop.run_in_executor(self.lane, answer, loaded.predictor, requests, tally)
+        self.metrics.batch(sum(map(len, requests)), tally)
+        if self.shadow:
+            self.shadow.offer(loaded.located.version, requests, answers)
+        return answers
 
 
 def _describe(loaded: Loaded) -> dict[str, Any]:
@@ -154,13 +174,16 @@ def serve_model(
     port: int = 8000,
     threads: int | None = None,
     alias: str | None = None,
+    shadow: str | None = None,
+    metrics_port: int | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Server:
     """Serve a bundle over HTTP and return when it answers.
 
     Uses Ray if it is initialised, else starts it on this machine alone. `threads` is the engine's,
-    default all CPUs; `alias` (models:/NAME@ALIAS) is followed, if it is given; `say` hears what is
-    being waited for.
+    default all CPUs; `alias` (models:/NAME@ALIAS) is followed, if it is given, and `shadow` (the
+    same) compared with it; `metrics_port` is where a Ray that is started here exports its metrics,
+    default any; `say` hears what is being waited for.
 
     Raises:
         PortInUse: the address is taken.
@@ -173,20 +196,27 @@ def serve_model(
     try:
         if server.owns_ray:
             say("starting Ray (7-15 s)")
-            _start_ray()
+            _start_ray(metrics_port)
         say("starting the server and loading the model (5-10 s)")
-        _deploy(_application(located, threads, alias), host, port)
+        _deploy(_application(located, threads, alias, shadow), host, port)
         _await_health(server.url)
+        say(f"metrics for Prometheus: {metrics_url()}")
     except BaseException:
         server.close()
         raise
     return server
 
 
-def _start_ray() -> None:
+def _start_ray(metrics_port: int | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Serving asks the dashboard for nothing, and it is Ray's slowest part to start.
-    ray.init(address="local", include_dashboard=False, log_to_driver=True)
+    # Serving asks the dashboard for nothing, and it is Ray's slowest part to start. The agent that
+    # exports metrics starts all the same.
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        log_to_driver=True,
+        _metrics_export_port=metrics_port,
+    )
 
 
 class ServedModel(BaseModel):
@@ -198,19 +228,26 @@ class ServedModel(BaseModel):
     """a bundle's folder that every node sees, models:/NAME@ALIAS or models:/NAME/VERSION"""
     threads: int | None = Field(default=None, ge=1)
     """the engine's, default all CPUs of the node"""
+    shadow: str | None = None
+    """an alias, such as challenger: the version that has it is compared with what answers"""
 
 
 def build(args: Mapping[str, Any]) -> serve.Application:
     """Build the application for a Serve config file: `import_path: tokcls.inference.app:build`.
 
     `args` are those of `ServedModel`; pydantic's ValidationError says what is wrong with them.
+
+    Raises:
+        BundleError: `shadow` is given for a model that is not named by an alias.
     """
     served = ServedModel.model_validate(dict(args))
     alias = served.model if is_alias(served.model) else None
-    return _application(served.model, served.threads, alias)
+    return _application(served.model, served.threads, alias, challenger(alias, served.shadow))
 
 
-def _application(model: Located | str, threads: int | None, alias: str | None) -> serve.Application:
+def _application(
+    model: Located | str, threads: int | None, alias: str | None, shadow: str | None
+) -> serve.Application:
     deployment = serve.deployment(
         name="ner",
         num_replicas=1,
@@ -220,7 +257,7 @@ def _application(model: Located | str, threads: int | None, alias: str | None) -
         max_constructor_retry_count=1,
         logging_config={"enable_access_log": False},
     )(Replica)
-    return deployment.bind(model, threads, alias)
+    return deployment.bind(model, threads, alias, shadow)
 
 
 def _deploy(application: serve.Application, host: str, port: int) -> None:

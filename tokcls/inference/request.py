@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -143,7 +144,7 @@ def _parse(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         _refuse(f"the body must be UTF-8, and its byte {error.start} is not")
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_each_once)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         _refuse(f"the body must be JSON, and is not at {place}: {error.msg}")
@@ -157,6 +158,15 @@ def _parse(body: bytes) -> Any:
 
 def _refuse_constant(name: str) -> NoReturn:
     _refuse(f"the body must be JSON, which has no {name}")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object; of two keys of one name either could be meant."""
+    built = dict(pairs)
+    if len(built) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        _refuse(f"the body has the key {twice[:100]!r} twice in one object")
+    return built
 
 
 def _check_size(request: Request) -> None:

@@ -20,6 +20,7 @@ from tokcls.inference.contract import Answer, PredictRequest, Refusal, schemas
 from tokcls.inference.gate import Gate, Refused
 from tokcls.inference.page import headers, page
 from tokcls.inference.request import MAX_BODY, RefusedRequest, Request, read_request
+from tokcls.inference.watched import Seen, Watched
 
 AnswerOne = Callable[[Request], Awaitable[bytes]]
 POINT = "#/components/schemas/"
@@ -27,12 +28,16 @@ GUARDED = ("/", "/predict", "/model")  # where a token may be wanted
 
 
 def build_app(
-    about: Callable[[], dict[str, Any]], answer_one: AnswerOne, gate: Gate | None = None
+    about: Callable[[], dict[str, Any]],
+    answer_one: AnswerOne,
+    gate: Gate | None = None,
+    *,
+    seen: Seen | None = None,
 ) -> FastAPI:
     """Build the application.
 
     `about` gives what GET /model says; `answer_one` gives a request's answer as JSON text; `gate`
-    says who is let in, default as the environment has it.
+    says who is let in, default as the environment has it; `seen` is told of each request.
     """
     guard = gate or Gate()
     app = FastAPIOffline(
@@ -46,6 +51,9 @@ def build_app(
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _failed)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    if seen is not None:
+        routes = [getattr(route, "path", "") for route in app.routes]
+        app.add_middleware(Watched, routes=routes, seen=seen)
     return app
 
 

@@ -87,6 +87,8 @@ def test_what_may_not_be_asked_is_refused_with_what_may(body: object, message: s
         (b'{"inputs": "\xff"}', "must be UTF-8, and its byte 12 is not"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"inputs": ' + b"9" * 5000 + b"}", "a number that is too long"),
+        (b'{"inputs": "a", "inputs": "a"}', "the key 'inputs' twice"),
+        (b'{"inputs": "a", "parameters": {"stride": 1, "stride": 2}}', "the key 'stride' twice"),
     ],
 )
 def test_a_body_that_is_no_json_is_refused(body: bytes, message: str) -> None:
