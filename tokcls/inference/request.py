@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from tokcls.data.words import check_characters
 from tokcls.errors import InputError
-from tokcls.inference.contract import Parameters, PredictRequest
+from tokcls.inference.contract import NOT_OF_WORDS, Parameters, PredictRequest
 
 MAX_BODY = 2_000_000
 """bytes of a request's body"""
@@ -100,7 +100,7 @@ def _texts(asked: PredictRequest) -> Request:
 
 def _words(asked: PredictRequest) -> Request:
     parameters = asked.parameters or AS_TRAINED
-    if parameters.aggregation_strategy or parameters.offset_type or parameters.stride is not None:
+    if any(getattr(parameters, name) is not None for name in NOT_OF_WORDS):
         _refuse("`words` are answered in words, and take no parameter but `ignore_labels`")
     for number, each in enumerate(asked.words):
         _check_each(each, f"words[{number}]")

@@ -37,6 +37,8 @@ def read(body: object) -> Request:
         ({"words": [["a"], []]}, Request(words=(("a",), ()))),
         ({"inputs": "a", "parameters": {"stride": 4}},
          Request(texts=("a",), single=True, parameters=Parameters(stride=4))),
+        ({"inputs": "a", "parameters": {"stride": 4.0}},
+         Request(texts=("a",), single=True, parameters=Parameters(stride=4))),
     ],
 )  # fmt: skip
 def test_each_form_is_read(body: object, request_: Request) -> None:
