@@ -193,9 +193,9 @@ def _run(
     report(outcome, wide(terminal.out))
     if serve:
         from sweeps.serve import serve_until_stopped
-        from tokcls.inference.settings import Settings
+        from tokcls.inference.settings import Listening, Settings
 
-        serve_until_stopped(str(outcome.bundle.folder), terminal, Settings())
+        serve_until_stopped(str(outcome.bundle.folder), terminal, Settings(), Listening())
 
 
 def _check_port() -> None:

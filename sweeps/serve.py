@@ -20,7 +20,7 @@ from sweeps.console import Terminal
 from sweeps.stop import GONE_WITHIN_S, stop_on_signal
 from tokcls.errors import TokclsError
 from tokcls.inference import ingress
-from tokcls.inference.settings import EngineName, Settings, usable_cpus
+from tokcls.inference.settings import EngineName, Listening, Settings, usable_cpus
 
 if TYPE_CHECKING:
     from tokcls.inference.sources import Located
@@ -63,6 +63,19 @@ Ingress = Annotated[
     Proxy | None,
     typer.Option(help="what takes requests; default: HAProxy where Ray has brought it"),
 ]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(min=1, max=65535, help="port of the metrics for Prometheus; default: any"),
+]
+Shadow = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ALIAS",
+        help="also load the version of this alias, such as challenger, and say in GET /model how "
+        "often it finds what the champion found; default: none, since it takes the memory of a "
+        "second model and up to half a CPU",
+    ),
+]
 Write = Annotated[
     Path | None,
     typer.Option(
@@ -80,24 +93,26 @@ def main(
     replicas: Replicas = "1",
     threads: Threads = None,
     proxy: Ingress = None,
+    metrics_port: MetricsPort = None,
+    shadow: Shadow = None,
     write_config: Write = None,
 ) -> None:
     """Answer predictions over HTTP with one model."""
     scale = _scale(replicas)
-    settings = Settings(threads or _share(scale[1]), engine, None, *scale)
+    settings = Settings(threads or _share(scale[1]), engine, None, shadow, *scale)
     if write_config is not None:
-        _write_config(write_config, model, settings, host=host, port=port)
+        _write_config(write_config, model, settings, Listening(host, port))
         return
-    serve_until_stopped(model, Terminal(), settings, host=host, port=port, proxy=proxy)
+    listening = Listening(host, port, metrics_port)
+    serve_until_stopped(model, Terminal(), settings, listening, proxy=proxy)
 
 
 def serve_until_stopped(
     model: str | None,
     terminal: Terminal,
     settings: Settings,
+    listening: Listening,
     *,
-    host: str = "127.0.0.1",
-    port: int = 8000,
     proxy: Proxy | None = None,
 ) -> NoReturn:
     """Serve until Ctrl-C, which ends this process with exit code 0.
@@ -111,7 +126,7 @@ def serve_until_stopped(
     try:
         if proxy != "default" and (proxy or ingress.available()):
             os.environ.update(ingress.environment(own, usable_cpus()))
-        _serve(model, settings, host, port, terminal)
+        _serve(model, settings, listening, terminal)
     except BaseException as error:
         # What fails because we are being stopped is no failure: the stopping thread ends us soon.
         if stopping.wait(0.2):
@@ -138,15 +153,13 @@ def _share(replicas: int) -> int:
     return max(1, usable_cpus() // replicas)
 
 
-def _write_config(
-    file: Path, model: str | None, settings: Settings, *, host: str, port: int
-) -> None:
+def _write_config(file: Path, model: str | None, settings: Settings, listening: Listening) -> None:
     from tokcls.inference.bundle import write_whole
     from tokcls.inference.config_file import config_text
 
     if model is None:
         raise typer.BadParameter("name the model: replicas look it up on their own nodes")
-    write_whole(file, config_text(model, settings, file=file.name, host=host, port=port))
+    write_whole(file, config_text(model, settings, listening, file.name))
     print(f"{file}: serve deploy {file}")
 
 
@@ -157,24 +170,27 @@ def _exit_code(error: TokclsError) -> int:
 
 
 def _serve(
-    model: str | None, settings: Settings, host: str, port: int, terminal: Terminal
+    model: str | None, settings: Settings, listening: Listening, terminal: Terminal
 ) -> NoReturn:
     def say(text: str) -> None:
         print(text, file=terminal.err)
 
     say(f"looking for {model or 'the champion of the model registry'}")
-    from tokcls.inference.sources import locate
+    from tokcls.inference.sources import challenger, locate
 
     located = locate(model)
+    alias = _followed(model, located)
+    compared = challenger(alias, settings.shadow)
     say(f"serving {located.name} {located.version}".rstrip() + f" ({located.folder})")
     say(f"the log of Ray and of the server goes to {LOG}")
     from tokcls.inference.server import serve_model
 
-    alias = _followed(model, located)
     if alias is not None:
         say(f"following {alias}")
-    settings = replace(settings, alias=alias)
-    server = serve_model(located, settings, host=host, port=port, say=say)
+    if compared is not None:
+        say(f"comparing {compared}")
+    settings = replace(settings, alias=alias, shadow=compared)
+    server = serve_model(located, settings, listening, say=say)
     print(f"{server.url}/predict", file=terminal.out)
     header = "-H 'Content-Type: application/json'"
     print(f"curl -s {server.url}/predict {header} -d '{EXAMPLE}'", file=terminal.out)

@@ -54,10 +54,7 @@ RULES = (
         1,
         "tokcls",
         ("ray", "mlflow"),
-        allowed={
-            "tokcls/inference/app.py": ("ray",),
-            "tokcls/inference/server.py": ("ray",),
-        },
+        allowed={f"tokcls/inference/{file}.py": ("ray",) for file in ("app", "metrics", "server")},
         in_functions={
             "tokcls/inference/sources.py": ("mlflow",),
             "tokcls/on_ray.py": ("ray",),

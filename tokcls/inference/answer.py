@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -16,15 +17,30 @@ OUTSIDE = ("O",)  # what a strategy leaves out by itself
 Plain = dict[str, Any]
 
 
-def answer(predictor: Predictor, requests: Sequence[Request]) -> list[bytes]:
-    """Answer several requests at once: one JSON text each, in their order."""
+def answer(
+    predictor: Predictor, requests: Sequence[Request], tally: Counter[str] | None = None
+) -> list[bytes]:
+    """Answer several requests at once: one JSON text each, in their order.
+
+    The entities in the answers are added to `tally` by type, if it is given.
+    """
     answers: dict[int, bytes] = {}
     numbers = sorted(range(len(requests)), key=lambda number: _shared(requests[number]))
     for _, group in groupby(numbers, key=lambda number: _shared(requests[number])):
         alike = list(group)
-        told = _answer_alike(predictor, [requests[number] for number in alike])
-        answers |= zip(alike, told, strict=True)
+        found = _answer_alike(predictor, [requests[number] for number in alike])
+        for number, each in zip(alike, found, strict=True):
+            if tally is not None:
+                tally.update(_types(each))
+            shown = each[0] if requests[number].single else each
+            answers[number] = json.dumps(shown, ensure_ascii=False, allow_nan=False).encode()
     return [answers[number] for number in range(len(requests))]
+
+
+def _types(found: Iterable[Iterable[Plain]]) -> Iterator[str]:
+    """Give the type of each entity; neither sub-words nor what is outside have one."""
+    types = (one.get("entity_group", OUTSIDE[0]) for row in found for one in row)
+    return (each for each in types if each not in OUTSIDE)
 
 
 def _shared(request: Request) -> tuple[str, int]:
@@ -33,7 +49,7 @@ def _shared(request: Request) -> tuple[str, int]:
     return asked.aggregation_strategy or "", -1 if asked.stride is None else asked.stride
 
 
-def _answer_alike(predictor: Predictor, requests: Sequence[Request]) -> Iterator[bytes]:
+def _answer_alike(predictor: Predictor, requests: Sequence[Request]) -> Iterator[list[list[Plain]]]:
     asked = requests[0].parameters
     texts = [text for one in requests for text in one.texts]
     of_texts: Iterator[Sequence[Entity | Labelled]]
@@ -46,8 +62,7 @@ def _answer_alike(predictor: Predictor, requests: Sequence[Request]) -> Iterator
     for request in requests:
         found = [_in_text(text, next(of_texts), request) for text in request.texts]
         found += [_kept(map(Entity.as_dict, next(of_words)), request) for _ in request.words]
-        shown = found[0] if request.single else found
-        yield json.dumps(shown, ensure_ascii=False, allow_nan=False).encode()
+        yield found
 
 
 def _in_text(text: str, found: Sequence[Entity | Labelled], request: Request) -> list[Plain]:

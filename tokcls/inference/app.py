@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,9 +22,11 @@ from tokcls.errors import BundleError, InputError
 from tokcls.inference.answer import answer
 from tokcls.inference.follow import Follower, Loaded, follow, load
 from tokcls.inference.gate import Gate
+from tokcls.inference.metrics import Metrics
 from tokcls.inference.request import Request
 from tokcls.inference.settings import EngineName, Settings
-from tokcls.inference.sources import Located, is_alias, locate
+from tokcls.inference.shadow import Shadow
+from tokcls.inference.sources import Located, challenger, is_alias, locate
 from tokcls.inference.web import build_app
 
 BATCH_WAIT_S = 0.003
@@ -51,7 +54,8 @@ def weight(requests: Sequence[Request]) -> int:
 class Replica:
     """One loaded bundle behind HTTP; a model given by name is looked up on the replica's node.
 
-    Where the settings have an alias, the version that it names is followed.
+    Where the settings have an alias, the version that it names is followed; the one of `shadow` is
+    compared with it.
     """
 
     def __init__(self, model: Located | str, settings: Settings) -> None:
@@ -67,6 +71,10 @@ class Replica:
         self.lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
         alias = settings.alias
         self.following = self._follow(Follower(alias, threads, engine)) if alias else None
+        self.metrics = Metrics()
+        self.shadow = Shadow(settings.shadow) if settings.shadow else None
+        if self.shadow:
+            self.watching = asyncio.get_running_loop().create_task(self.shadow.watch())
 
     def _follow(self, follower: Follower) -> asyncio.Task[None]:
         watching = follow(follower, lambda: self.loaded, self._swap)
@@ -78,7 +86,13 @@ class Replica:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         gate = Gate(most=WAITING_REQUESTS)
-        return build_app(lambda: _describe(self.loaded), self.answer_one, gate)
+        return build_app(self.about, self.answer_one, gate, seen=self.metrics.request)
+
+    def about(self) -> dict[str, Any]:
+        """Say what answers, and what is compared with it."""
+        version = self.loaded.located.version
+        compared = {"challenger": self.shadow.about(version)} if self.shadow else {}
+        return _describe(self.loaded) | compared
 
     async def answer_one(self, request: Request) -> bytes:
         """Answer through the batch; a fault is logged by its place, without what caused it."""
@@ -98,8 +112,12 @@ class Replica:
     )
     async def answer_batch(self, requests: list[Request]) -> list[bytes]:
         """Answer the requests that came in together."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.lane, answer, self.loaded.predictor, requests)
+        loop, loaded, tally = asyncio.get_running_loop(), self.loaded, Counter[str]()
+        answers = await loop.run_in_executor(self.lane, answer, loaded.predictor, requests, tally)
+        self.metrics.batch(sum(map(len, requests)), tally)
+        if self.shadow:
+            self.shadow.offer(loaded.located.version, requests, answers)
+        return answers
 
 
 def _engine(settings: Settings) -> str:
@@ -133,16 +151,22 @@ class ServedModel(BaseModel):
     threads: int | None = Field(default=None, ge=1)
     """the engine's, default all CPUs of the node"""
     engine: EngineName = "auto"
+    shadow: str | None = None
+    """an alias, such as challenger: the version that has it is compared with what answers"""
 
 
 def build(args: Mapping[str, Any]) -> serve.Application:
     """Build the application for a Serve config file: `import_path: tokcls.inference.app:build`.
 
     `args` are those of `ServedModel`; pydantic's ValidationError says what is wrong with them.
+
+    Raises:
+        BundleError: `shadow` is given for a model that is not named by an alias.
     """
     served = ServedModel.model_validate(dict(args))
     alias = served.model if is_alias(served.model) else None
-    return application(served.model, Settings(served.threads, served.engine, alias))
+    compared = challenger(alias, served.shadow)
+    return application(served.model, Settings(served.threads, served.engine, alias, compared))
 
 
 def application(model: Located | str, settings: Settings) -> serve.Application:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from tokcls.inference.settings import Settings
+from tokcls.inference.settings import Listening, Settings
 
 APPLICATION = "tokcls.inference.app:build"
 HEAD = """\
@@ -15,21 +15,21 @@ HEAD = """\
 """
 
 
-def config_text(model: str, settings: Settings, *, file: str, host: str, port: int) -> str:
+def config_text(model: str, settings: Settings, listening: Listening, file: str) -> str:
     """Write the YAML of a model by name (models:/NAME@ALIAS, or a folder that every node sees)."""
-    arguments = {"model": model, "engine": settings.engine, "threads": settings.threads}
+    said = {name: getattr(settings, name) for name in ("engine", "threads", "shadow")}
     application = {
         "name": "ner",
         "route_prefix": "/",
         "import_path": APPLICATION,
-        "args": {name: value for name, value in arguments.items() if value is not None},
+        "args": {"model": model} | {name: it for name, it in said.items() if it is not None},
         "deployments": [
             {"name": "ner", "ray_actor_options": settings.resources(), **settings.scale()}
         ],
     }
     config = {
         "proxy_location": "EveryNode",
-        "http_options": {"host": host, "port": port},
+        "http_options": {"host": listening.host, "port": listening.port},
         "applications": [application],
     }
     return HEAD.format(file=file) + yaml.safe_dump(config, sort_keys=False)

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, RootModel, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    RootModel,
+    StringConstraints,
+)
 
 Strategy = Literal["none", "simple", "first", "average", "max"]
 OffsetType = Literal["codepoint", "utf16", "byte"]
@@ -23,6 +31,14 @@ class FirstOnly(FailFast):
 
 Texts = Annotated[list[str], FirstOnly()]
 Label = Annotated[str, StringConstraints(max_length=200)]
+
+
+def _whole(value: Any) -> Any:
+    """Read 8.0 as 8: to JSON they are one number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
 
 TEXT = "Ada Lovelace was born in London."
 FOUND: list[Any] = [
@@ -49,9 +65,8 @@ class Parameters(BaseModel):
         max_length=MAX_LABELS,
         description="labels to leave out of the answer; left out: `O`",
     )
-    stride: int | None = Field(
+    stride: Whole | None = Field(
         default=None,
-        ge=0,
         description="sub-words that neighbouring windows of a long text share; half a window at "
         "most",
     )
@@ -62,6 +77,13 @@ class Parameters(BaseModel):
     )
 
 
+# Words are answered in words: what makes or counts characters has no meaning there.
+NOT_OF_WORDS = ("aggregation_strategy", "stride", "offset_type")
+OF_WORDS: Any = {
+    "parameters": {"properties": {name: {"type": "null"} for name in NOT_OF_WORDS}},
+}
+
+
 class PredictRequest(BaseModel):
     """A text, several texts, or texts that are already split into words."""
 
@@ -70,7 +92,10 @@ class PredictRequest(BaseModel):
         frozen=True,
         strict=True,
         json_schema_extra={
-            "oneOf": [{"required": ["inputs"]}, {"required": ["words"]}],
+            "oneOf": [
+                {"required": ["inputs"], "not": {"required": ["words"]}},
+                {"required": ["words"], "not": {"required": ["inputs"]}, "properties": OF_WORDS},
+            ],
             "examples": [
                 {"inputs": TEXT},
                 {"inputs": [TEXT, "Nobody was there."]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from tokcls.data.words import check_characters
 from tokcls.errors import InputError
-from tokcls.inference.contract import Parameters, PredictRequest
+from tokcls.inference.contract import NOT_OF_WORDS, Parameters, PredictRequest
 
 MAX_BODY = 2_000_000
 """bytes of a request's body"""
@@ -105,7 +106,7 @@ def _texts(asked: PredictRequest) -> Request:
 
 def _words(asked: PredictRequest) -> Request:
     parameters = asked.parameters or AS_TRAINED
-    if parameters.aggregation_strategy or parameters.offset_type or parameters.stride is not None:
+    if any(getattr(parameters, name) is not None for name in NOT_OF_WORDS):
         _refuse("`words` are answered in words, and take no parameter but `ignore_labels`")
     for number, each in enumerate(asked.words):
         _check_each(each, f"words[{number}]")
@@ -149,7 +150,7 @@ def _parse(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         _refuse(f"the body must be UTF-8, and its byte {error.start} is not")
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_each_once)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         _refuse(f"the body must be JSON, and is not at {place}: {error.msg}")
@@ -163,6 +164,15 @@ def _parse(body: bytes) -> Any:
 
 def _refuse_constant(name: str) -> NoReturn:
     _refuse(f"the body must be JSON, which has no {name}")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object; of two keys of one name either could be meant."""
+    built = dict(pairs)
+    if len(built) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        _refuse(f"the body has the key {twice[:100]!r} twice in one object")
+    return built
 
 
 def _check_size(request: Request) -> None:

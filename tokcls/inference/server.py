@@ -15,7 +15,8 @@ from ray import serve
 from tokcls.errors import TokclsError
 from tokcls.inference.app import application
 from tokcls.inference.follow import load
-from tokcls.inference.settings import Settings
+from tokcls.inference.metrics import metrics_url
+from tokcls.inference.settings import Listening, Settings
 from tokcls.inference.sources import Located
 
 HEALTHY_WITHIN_S = 60.0
@@ -59,9 +60,8 @@ def check_port(host: str, port: int) -> None:
 def serve_model(
     located: Located,
     settings: Settings,
+    listening: Listening,
     *,
-    host: str = "127.0.0.1",
-    port: int = 8000,
     say: Callable[[str], None] = lambda _: None,
 ) -> Server:
     """Serve a bundle over HTTP and return when it answers.
@@ -74,31 +74,41 @@ def serve_model(
         BundleError: the bundle cannot be loaded.
         TokclsError: the server did not come up.
     """
-    check_port(host, port)
+    check_port(listening.host, listening.port)
     load(located, 1, "int8" if settings.engine == "int8" else "fp32")  # without torch's start
-    server = Server(f"http://{_reachable(host)}:{port}", owns_ray=not ray.is_initialized())
+    server = Server(
+        f"http://{_reachable(listening.host)}:{listening.port}", owns_ray=not ray.is_initialized()
+    )
     try:
         if server.owns_ray:
             say("starting Ray (7-15 s)")
-            _start_ray()
+            _start_ray(listening.metrics_port)
         say("starting the server and loading the model (5-10 s)")
-        _deploy(application(located, settings), host, port)
+        _deploy(application(located, settings), listening)
         _await_health(server.url)
+        say(f"metrics for Prometheus: {metrics_url()}")
     except BaseException:
         server.close()
         raise
     return server
 
 
-def _start_ray() -> None:
+def _start_ray(metrics_port: int | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Serving asks the dashboard for nothing, and it is Ray's slowest part to start.
-    ray.init(address="local", include_dashboard=False, log_to_driver=True)
+    # Serving asks the dashboard for nothing, and it is Ray's slowest part to start. The agent that
+    # exports metrics starts all the same.
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        log_to_driver=True,
+        _metrics_export_port=metrics_port,
+    )
 
 
-def _deploy(application: serve.Application, host: str, port: int) -> None:
+def _deploy(application: serve.Application, listening: Listening) -> None:
+    http = {"host": listening.host, "port": listening.port}
     try:
-        serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
+        serve.start(proxy_location="HeadOnly", http_options=http)
         serve.run(application, name="ner", route_prefix="/")
     except RuntimeError as error:
         raise TokclsError(f"the server did not start: {error}") from error

@@ -12,16 +12,27 @@ BUSY_AT = 16
 
 
 @dataclass(frozen=True)
+class Listening:
+    """Where a server listens; `metrics_port` is that of Ray's metrics, default any."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    metrics_port: int | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """What a server is started with, besides its model.
 
     `threads` are each replica's, default all CPUs of its machine. `alias` (models:/NAME@ALIAS) is
-    followed. Replicas are from `fewest` to `most`, by how many requests they have.
+    followed, and the version of `shadow` (the same) compared with it. Replicas are from `fewest` to
+    `most`, by how many requests they have.
     """
 
     threads: int | None = None
     engine: EngineName = "auto"
     alias: str | None = None
+    shadow: str | None = None
     fewest: int = 1
     most: int = 1
 

@@ -28,7 +28,8 @@ def version_of(alias: str) -> str:
     """Ask which version a models:/NAME@ALIAS names now; nothing is fetched.
 
     Raises:
-        BundleError: there is no such alias, or the registry does not answer.
+        NoSuchAlias: no version has it.
+        BundleError: there is no such model, or the registry does not answer.
     """
     match = _MODEL_URI.fullmatch(alias)
     if match is None or not match["alias"]:
@@ -43,12 +44,33 @@ def is_alias(model: str) -> bool:
     return match is not None and match["alias"] is not None
 
 
+def challenger(followed: str | None, alias: str | None) -> str | None:
+    """Give the whole name, models:/NAME@ALIAS, of what is compared with an alias that is followed.
+
+    Raises:
+        BundleError: none is followed, or `alias` is no alias.
+    """
+    if alias is None:
+        return None
+    name = f"{(followed or '').partition('@')[0]}@{alias}"
+    if not is_alias(name) or name == followed:
+        raise BundleError(
+            f"{alias!r} cannot be compared: that takes a model which is served by an alias "
+            "(models:/NAME@champion, or none named), and another alias, such as challenger"
+        )
+    return name
+
+
 def is_foreign(model: str) -> bool:
     """Whether a model is neither a bundle nor registered: a folder of `transformers`, a Hub id."""
     folder = Path(model).expanduser()
     if model.startswith("models:") or (folder / MANIFEST).is_file():
         return False
     return (folder / "config.json").is_file() or (not folder.exists() and model.count("/") == 1)
+
+
+class NoSuchAlias(BundleError):
+    """The registry answers, and no version of the model has the alias."""
 
 
 class NothingToServe(BundleError):
@@ -123,7 +145,7 @@ class _Registry:
         aliases = self._aliases(name)
         if alias not in aliases:
             there = ", ".join(f"{each} (version {n})" for each, n in sorted(aliases.items()))
-            raise BundleError(
+            raise NoSuchAlias(
                 f"models:/{name}@{alias}: {name!r} in {self._uri} has no alias {alias!r}; "
                 f"its aliases: {there or 'none'}"
             )

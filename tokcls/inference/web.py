@@ -20,19 +20,24 @@ from tokcls.inference.contract import Answer, PredictRequest, Refusal, schemas
 from tokcls.inference.gate import Gate, Refused
 from tokcls.inference.page import headers, page
 from tokcls.inference.request import MAX_BODY, RefusedRequest, Request, read_request
+from tokcls.inference.watched import Seen, Watched
 
 AnswerOne = Callable[[Request], Awaitable[bytes]]
 POINT = "#/components/schemas/"
-GUARDED = ("/", "/predict", "/model")  # where a token may be wanted
+GUARDED = (("/", "post"), ("/predict", "post"), ("/model", "get"))  # where a token may be wanted
 
 
 def build_app(
-    about: Callable[[], dict[str, Any]], answer_one: AnswerOne, gate: Gate | None = None
+    about: Callable[[], dict[str, Any]],
+    answer_one: AnswerOne,
+    gate: Gate | None = None,
+    *,
+    seen: Seen | None = None,
 ) -> FastAPI:
     """Build the application.
 
     `about` gives what GET /model says; `answer_one` gives a request's answer as JSON text; `gate`
-    says who is let in, default as the environment has it.
+    says who is let in, default as the environment has it; `seen` is told of each request.
     """
     guard = gate or Gate()
     app = FastAPIOffline(
@@ -46,6 +51,9 @@ def build_app(
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _failed)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    if seen is not None:
+        routes = [getattr(route, "path", "") for route in app.routes]
+        app.add_middleware(Watched, routes=routes, seen=seen)
     return app
 
 
@@ -62,7 +70,8 @@ def _add_answers(app: FastAPI, guard: Gate, answer_one: AnswerOne) -> None:
 
     for path in ("/predict", "/"):
         app.add_api_route(path, predict, methods=["POST"], openapi_extra=_BODY, responses=_ANSWERS)
-    app.add_api_route("/", try_it, methods=["GET", "HEAD"], include_in_schema=False)
+    app.add_api_route("/", try_it, methods=["GET"], response_class=HTMLResponse)
+    app.add_api_route("/", try_it, methods=["HEAD"], include_in_schema=False)
 
 
 def _add_facts(app: FastAPI, guard: Gate, about: Callable[[], dict[str, Any]]) -> None:
@@ -107,8 +116,15 @@ async def _failed(http: HttpRequest, error: Exception) -> JSONResponse:
         404: f"there is no {http.url.path[:200]}; use POST /predict, GET /healthz or GET /model",
         405: f"{http.url.path[:200]} does not take {http.method}; use POST /predict, GET /model",
     }
-    text = hints.get(error.status_code, error.detail)
-    return JSONResponse({"error": text}, status_code=error.status_code, headers=error.headers)
+    text, headers = hints.get(error.status_code, error.detail), error.headers
+    if error.status_code == 405:  # the methods of all routes of the path, not of the first alone
+        headers = {"Allow": ", ".join(_methods(http))}
+    return JSONResponse({"error": text}, status_code=error.status_code, headers=headers)
+
+
+def _methods(http: HttpRequest) -> list[str]:
+    routes = [route for route in http.app.routes if getattr(route, "path", "") == http.url.path]
+    return sorted({method for route in routes for method in getattr(route, "methods", ()) or ()})
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
@@ -118,9 +134,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         components = described.setdefault("components", {})
         components.setdefault("schemas", {}).update(schemas())
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        for path in GUARDED:
-            for operation in described["paths"][path].values():
-                operation["security"] = [{}, {"token": []}]
+        for path, method in GUARDED:
+            described["paths"][path][method]["security"] = [{}, {"token": []}]
         app.openapi_schema = described
     return app.openapi_schema
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from tests.tiny import POSITIONS, Example, examples, tiny_model
-from tokcls.inference.bundle import Manifest, Window, seal
+from tokcls.inference.bundle import Manifest, Window, read_manifest, seal
 from tokcls.labels.schema import LabelSchema
 from tokcls.labels.spans import Span
 
@@ -92,6 +94,14 @@ def _labels(chunk: Sequence[Example], inputs: Any, schema: LabelSchema) -> list[
     return rows
 
 
+def resealed(bundle: Path, folder: Path, **receipt: Any) -> Path:
+    """Copy a bundle, with more in its receipt."""
+    shutil.copytree(bundle, folder)
+    manifest = read_manifest(folder)
+    seal(folder, replace(manifest, receipt={**manifest.receipt, **receipt}))
+    return folder
+
+
 @dataclass(frozen=True)
 class RunningServer:
     """A server in a process group of its own."""
@@ -126,7 +136,9 @@ def start(arguments: Sequence[str], folder: Path, **options: Any) -> subprocess.
 def served(bundle: Path, folder: Path) -> Iterator[RunningServer]:
     """Serve a bundle with `python -m sweeps.serve` until the block ends."""
     port = free_port()
-    process = start([str(bundle), "--port", str(port)], folder)
+    # Ray sends what is counted every ten seconds, which a test need not wait for.
+    environment = os.environ | {"RAY_metrics_report_interval_ms": "500"}
+    process = start([str(bundle), "--port", str(port)], folder, env=environment)
     assert process.stdout is not None
     output: list[str] = []
     try:

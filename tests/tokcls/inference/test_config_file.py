@@ -11,14 +11,14 @@ import yaml
 from ray.serve.schema import ServeDeploySchema
 
 from tokcls.inference.config_file import APPLICATION, config_text
-from tokcls.inference.settings import Settings
+from tokcls.inference.settings import Listening, Settings
 
 MODEL = "models:/ner@champion"
 
 
 def test_ray_takes_the_file_and_it_says_what_was_asked_for() -> None:
     settings = Settings(threads=2, engine="int8", fewest=1, most=3)
-    text = config_text(MODEL, settings, file="ner.yaml", host="127.0.0.1", port=8000)
+    text = config_text(MODEL, settings, Listening(), "ner.yaml")
     assert text.startswith("# serve deploy ner.yaml")
     config = ServeDeploySchema.model_validate(yaml.safe_load(text))
     (application,) = config.applications
@@ -30,9 +30,7 @@ def test_ray_takes_the_file_and_it_says_what_was_asked_for() -> None:
 
 
 def test_one_replica_is_not_scaled_and_torch_wants_a_gpu() -> None:
-    plain = yaml.safe_load(
-        config_text(MODEL, Settings(4, "torch"), file="x", host="0.0.0.0", port=80)
-    )
+    plain = yaml.safe_load(config_text(MODEL, Settings(4, "torch"), Listening("0.0.0.0", 80), "x"))
     (deployment,) = plain["applications"][0]["deployments"]
     assert deployment["num_replicas"] == 1
     assert deployment["ray_actor_options"] == {"num_cpus": 4, "num_gpus": 1}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +12,6 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,43 +19,12 @@ import pytest
 
 from tests.tokcls.inference.made import free_port, start
 from tokcls.errors import BundleError
-from tokcls.inference.bundle import read_manifest, seal
 from tokcls.inference.follow import Follower, Loaded, follow, load
-from tokcls.inference.parity import KEY, TEXTS, record
-from tokcls.inference.predictor import Predictor
 from tokcls.inference.sources import Located, locate
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 ALIAS = "models:/ner@champion"
-
-
-def resealed(bundle: Path, folder: Path, **receipt: Any) -> Path:
-    shutil.copytree(bundle, folder)
-    manifest = read_manifest(folder)
-    seal(folder, replace(manifest, receipt={**manifest.receipt, **receipt}))
-    return folder
-
-
-@pytest.fixture
-def registry(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A real registry: versions 1 and 2 work, 3 finds other than it should, 4 is cut off."""
-    import mlflow
-
-    uri = f"sqlite:///{tmp_path / 'registry.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    client = mlflow.MlflowClient(uri, uri)
-    client.create_registered_model("ner")
-    good = record(Predictor.from_bundle(bundle))
-    told = [{KEY: good}, {}, {KEY: good | {"found": [[]] * len(TEXTS)}}, {}]
-    for number, receipt in enumerate(told, 1):
-        top = tmp_path / f"model-{number}"
-        resealed(bundle, top / "artifacts" / "bundle", **receipt)
-        client.create_model_version("ner", str(top))
-    cut = tmp_path / "model-4" / "artifacts" / "bundle" / "model.onnx"
-    cut.write_bytes(cut.read_bytes()[:-1])
-    client.set_registered_model_alias("ner", "champion", "1")
-    return client
 
 
 def test_what_a_bundle_finds_is_compared_with_what_was_found_when_it_was_made(
@@ -128,7 +95,8 @@ def test_whatever_is_wrong_is_said_once_and_ends_nothing(
 @pytest.fixture
 def url(registry: Any, tmp_path: Path) -> Iterator[str]:
     port = free_port()
-    process = start([ALIAS, "--port", str(port)], tmp_path)
+    registry.set_registered_model_alias("ner", "challenger", "2")
+    process = start([ALIAS, "--port", str(port), "--shadow", "challenger"], tmp_path)
     assert process.stdout is not None
     said = iter(process.stdout.readline, "ready; Ctrl-C stops it\n")
     try:
@@ -187,6 +155,18 @@ def test_no_request_fails_while_the_champion_is_swapped_and_rolled_back(url: str
         each.join()
     assert wrong == []
     assert answered[0] > 50
+
+
+@pytest.mark.alone
+def test_a_server_says_how_often_the_challenger_finds_what_the_champion_found(url: str) -> None:
+    body = json.dumps({"inputs": ["Anna flew from Lisbon to Oslo .", "Nobody ."]}).encode()
+    until = time.monotonic() + 30
+    while not (told := asked(url, "/model")["challenger"]) or not told["texts"]:
+        assert time.monotonic() < until
+        asked(url, "/predict", body)
+    assert (told["version"], told["agreement"]) == ("2", 1.0)
+    assert told["spans_both"] == 3 * told["texts"] / 2
+    assert told["spans_champion_only"] == told["spans_challenger_only"] == 0
 
 
 def until_version(url: str, version: str) -> None:

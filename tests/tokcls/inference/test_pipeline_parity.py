@@ -19,7 +19,7 @@ from tokcls.data.windows import cut, encode, tokenizing
 from tokcls.data.word_scores import WordScores
 from tokcls.data.words import split
 from tokcls.inference.bundle import read_manifest
-from tokcls.inference.engines import Onnx
+from tokcls.inference.engines import open_engine
 from tokcls.inference.predictor import Predictor
 from tokcls.labels.decoding import decode_tags
 from tokcls.labels.schemes import SCHEMES
@@ -39,7 +39,7 @@ def texts() -> list[str]:
 
 def allowed(bundle: Path, lines: list[str]) -> list[bool]:
     """Tell for each text whether its best tags form an allowed sequence."""
-    manifest, engine = read_manifest(bundle), Onnx(bundle)
+    manifest, engine = read_manifest(bundle), open_engine(bundle, "fp32")
     window, schema = manifest.window, manifest.schema
     from tokenizers import Tokenizer
 

@@ -37,6 +37,8 @@ def read(body: object) -> Request:
         ({"words": [["a"], []]}, Request(words=(("a",), ()))),
         ({"inputs": "a", "parameters": {"stride": 4}},
          Request(texts=("a",), single=True, parameters=Parameters(stride=4))),
+        ({"inputs": "a", "parameters": {"stride": 4.0}},
+         Request(texts=("a",), single=True, parameters=Parameters(stride=4))),
     ],
 )  # fmt: skip
 def test_each_form_is_read(body: object, request_: Request) -> None:
@@ -87,6 +89,8 @@ def test_what_may_not_be_asked_is_refused_with_what_may(body: object, message: s
         (b'{"inputs": "\xff"}', "must be UTF-8, and its byte 12 is not"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"inputs": ' + b"9" * 5000 + b"}", "a number that is too long"),
+        (b'{"inputs": "a", "inputs": "a"}', "the key 'inputs' twice"),
+        (b'{"inputs": "a", "parameters": {"stride": 1, "stride": 2}}', "the key 'stride' twice"),
     ],
 )
 def test_a_body_that_is_no_json_is_refused(body: bytes, message: str) -> None:
