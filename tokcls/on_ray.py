@@ -12,7 +12,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -44,21 +44,39 @@ def on_ray(model: Model, address: str | None, say: Callable[[str], None]) -> Ite
     Raises:
         ClusterError: it cannot be started or joined, or gives up. What was answered stays.
     """
-    import ray
-    from ray.exceptions import RayError
-
+    try:
+        import ray
+        from ray.exceptions import RayError
+    except ImportError as error:
+        raise ClusterError("--ray needs Ray: pip install 'ray[data]==2.60.*'") from error
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     say("starting Ray (7-15 s)" if address == "local" else f"joining Ray at {address}")
-    _connect(address)
-    try:
-        yield partial(_answers, _send(model, alone=address == "local"))
-    except RayError as error:
-        said = str(error).strip().splitlines()[-1]
-        raise ClusterError(
-            f"Ray gave up: {said}; the same command goes on from the answers so far"
-        ) from error
-    finally:
-        ray.shutdown()
+    with _core_unheard():
+        _connect(address)
+        try:
+            yield partial(_answers, _send(model, alone=address == "local"))
+        except RayError as error:
+            said = str(error).strip().splitlines()[-1]
+            raise ClusterError(
+                f"Ray gave up: {said}; the same command goes on from the answers so far"
+            ) from error
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _core_unheard() -> Iterator[None]:
+    """Keep from stderr what Ray's core writes there itself, such as a warning for every actor.
+
+    What ends a run is raised as well.
+    """
+    with os.fdopen(os.dup(2), "w", buffering=1) as ours, open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            with redirect_stderr(ours):
+                yield
+        finally:
+            os.dup2(ours.fileno(), 2)
 
 
 def _connect(address: str) -> None:

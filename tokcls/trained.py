@@ -108,7 +108,7 @@ def is_trained(model: str) -> bool:
         return True
     if (place / BUNDLE / MANIFEST).is_file():
         return False
-    inside = (EPOCH, f"{BEST}/{EPOCH}", STATE, TRIALS)
+    inside = (DESCRIPTION, EPOCH, f"{BEST}/{EPOCH}", STATE, TRIALS)
     return any((place / name).exists() for name in inside)
 
 
@@ -125,7 +125,7 @@ def find_trained(model: str) -> Trained:
         return _of_file(place)
     if (place / TRIALS).is_dir():
         place = _best_of(place)
-    best = place if (place / EPOCH).is_file() else place / BEST
+    best = place if (place / WEIGHTS).is_file() else place / BEST
     if not (best / WEIGHTS).is_file():
         raise CheckpointError(
             f"{place} holds no {WEIGHTS}: a sweep keeps the weights of its best trials, "

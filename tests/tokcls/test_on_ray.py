@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +75,7 @@ def test_a_cluster_answers_as_one_machine_does_and_is_gone_then(world: World) ->
     assert done.code == 0, done.err
     assert world.read("there.jsonl") == world.answers
     assert done.out == ""
-    assert done.err.splitlines() == [
+    assert [line for line in done.err.splitlines() if not line.endswith(" bytes")] == [
         "loading bundle",
         f"bundle ({(world.folder / 'bundle').resolve()})",
         "starting Ray (7-15 s)",
@@ -163,6 +165,17 @@ def test_a_cluster_that_cannot_be_joined_is_refused_at_once(
         pytest.fail("it was joined")
     assert said in str(refused.value)
     assert heard == [f"joining Ray at {address}"]
+
+
+def test_without_ray_the_line_that_installs_it_is_given() -> None:
+    code = (
+        "import sys; sys.modules['ray'] = None\n"
+        "from tokcls.on_ray import on_ray\n"
+        "try: on_ray(None, None, print).__enter__()\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "ClusterError --ray needs Ray: pip install 'ray[data]==2.60.*'\n"
 
 
 @pytest.mark.parametrize("options", [("--ray", "x"), ("--address", "auto", "x")])
