@@ -23,6 +23,7 @@ import ray
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
+from ray._private import ray_constants
 
 from tokcls.errors import BundleError, InputError, TokclsError
 from tokcls.inference.answer import answer
@@ -41,6 +42,7 @@ WAITING_REQUESTS = 256
 OF_A_TEXT = 1000
 """characters that count as a text of their own"""
 HEALTHY_WITHIN_S = 60.0
+LOOPBACK = ("127.0.0.1", "localhost")
 
 _LOG = logging.getLogger("ray.serve")
 
@@ -151,7 +153,7 @@ class Server:
             serve.shutdown()  # type: ignore[no-untyped-call]
 
 
-def check_port(host: str, port: int) -> None:
+def check_port(host: str, port: int, option: str = "--port") -> None:
     """Try the address alone, since Ray Serve's proxy would share a taken port without a word.
 
     Raises:
@@ -163,7 +165,7 @@ def check_port(host: str, port: int) -> None:
     except OSError as error:
         raise PortInUse(
             f"port {port} is in use or not usable on {host} ({error.strerror or error}); "
-            "stop what listens there, or choose another with --port"
+            f"stop what listens there, or choose another with {option}"
         ) from error
 
 
@@ -191,12 +193,14 @@ def serve_model(
         TokclsError: the server did not come up.
     """
     check_port(host, port)
+    if metrics_port is not None:
+        check_port(host, metrics_port, "--metrics-port")
     load(located, 1)
     server = Server(f"http://{_reachable(host)}:{port}", owns_ray=not ray.is_initialized())
     try:
         if server.owns_ray:
             say("starting Ray (7-15 s)")
-            _start_ray(metrics_port)
+            _start_ray(host, metrics_port)
         say("starting the server and loading the model (5-10 s)")
         _deploy(_application(located, threads, alias, shadow), host, port)
         _await_health(server.url)
@@ -207,8 +211,13 @@ def serve_model(
     return server
 
 
-def _start_ray(metrics_port: int | None) -> None:
+def _start_ray(host: str, metrics_port: int | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if host in LOOPBACK:
+        # Else Ray's ports, that of the metrics among them, are open on every interface. It is how
+        # Ray itself starts where it has no clusters; its processes read it from the environment.
+        os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+        ray_constants.ENABLE_RAY_CLUSTER = False
     # Serving asks the dashboard for nothing, and it is Ray's slowest part to start. The agent that
     # exports metrics starts all the same.
     ray.init(
