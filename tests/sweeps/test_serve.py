@@ -76,14 +76,26 @@ def test_ctrl_c_during_the_start_ends_everything_too(
     assert alive(below) == []
 
 
-def test_a_port_in_use_is_refused_before_anything_starts(bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--port", "--metrics-port"])
+def test_a_port_in_use_is_refused_before_anything_starts(
+    bundle: Path, tmp_path: Path, option: str
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-        process = start([str(bundle), "--port", port], tmp_path)
+        others = ["--port", str(free_port())]
+        process = start([str(bundle), *others, option, port], tmp_path)
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 2
     assert f"error: port {port} is in use" in output
-    assert "--port" in output
+    assert f"with {option}" in output
+    assert "starting" not in output
+
+
+def test_a_folder_has_no_challenger(bundle: Path, tmp_path: Path) -> None:
+    process = start([str(bundle), "--shadow", "challenger"], tmp_path)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "error: 'challenger' cannot be compared" in output
     assert "starting" not in output
 
 

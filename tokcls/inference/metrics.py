@@ -30,6 +30,7 @@ class Metrics:
             ("route",),
         )
         self._batches = Histogram("ner_batch_texts", "texts that were answered together", TEXTS)
+        self._texts = Counter("ner_texts", "texts that were answered")
         self._entities = Counter("ner_entities", "entities in answers, by type", ("type",))
 
     def request(self, route: str, status: int, seconds: float) -> None:
@@ -39,7 +40,10 @@ class Metrics:
 
     def batch(self, texts: int, entities: Mapping[str, int]) -> None:
         """Count a batch that was answered, and the entities in it by type."""
+        if not texts:  # a request may hold none
+            return
         self._batches.observe(texts)
+        self._texts.inc(texts)
         for kind, number in entities.items():
             self._entities.inc(number, {"type": kind})
 

@@ -128,6 +128,8 @@ def _said(error: ValidationError) -> str:
     worst = max(errors, key=lambda each: len(each["loc"]))
     steps = [step for step in worst["loc"] if step not in ("str", "list[str]")]
     place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)[1:]
+    if not place:
+        return "a key holds half a surrogate pair"
     form = FORMS.get("".join("[]" if isinstance(s, int) else f".{s}" for s in steps)[1:])
     if form is None or worst["type"] in BY_ITSELF:
         return f"`{place}`: {worst['msg'][0].lower()}{worst['msg'][1:]}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import ray
 from ray import serve
+from ray._private import ray_constants
 
 from tokcls.errors import TokclsError
 from tokcls.inference.app import application
@@ -20,6 +21,7 @@ from tokcls.inference.settings import Listening, Settings
 from tokcls.inference.sources import Located
 
 HEALTHY_WITHIN_S = 60.0
+LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class PortInUse(TokclsError):
@@ -41,7 +43,7 @@ class Server:
             serve.shutdown()  # type: ignore[no-untyped-call]
 
 
-def check_port(host: str, port: int) -> None:
+def check_port(host: str, port: int, option: str = "--port") -> None:
     """Try the address alone, since Ray Serve's proxy would share a taken port without a word.
 
     Raises:
@@ -53,7 +55,7 @@ def check_port(host: str, port: int) -> None:
     except OSError as error:
         raise PortInUse(
             f"port {port} is in use or not usable on {host} ({error.strerror or error}); "
-            "stop what listens there, or choose another with --port"
+            f"stop what listens there, or choose another with {option}"
         ) from error
 
 
@@ -75,6 +77,8 @@ def serve_model(
         TokclsError: the server did not come up.
     """
     check_port(listening.host, listening.port)
+    if listening.metrics_port is not None:
+        check_port(listening.host, listening.metrics_port, "--metrics-port")
     load(located, 1, "int8" if settings.engine == "int8" else "fp32")  # without torch's start
     server = Server(
         f"http://{_reachable(listening.host)}:{listening.port}", owns_ray=not ray.is_initialized()
@@ -82,7 +86,7 @@ def serve_model(
     try:
         if server.owns_ray:
             say("starting Ray (7-15 s)")
-            _start_ray(listening.metrics_port)
+            _start_ray(listening)
         say("starting the server and loading the model (5-10 s)")
         _deploy(application(located, settings), listening)
         _await_health(server.url)
@@ -93,15 +97,20 @@ def serve_model(
     return server
 
 
-def _start_ray(metrics_port: int | None) -> None:
+def _start_ray(listening: Listening) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if listening.host in LOOPBACK:
+        # Else Ray's ports, that of the metrics among them, are open on every interface. It is how
+        # Ray itself starts where it has no clusters; its processes read it from the environment.
+        os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+        ray_constants.ENABLE_RAY_CLUSTER = False
     # Serving asks the dashboard for nothing, and it is Ray's slowest part to start. The agent that
     # exports metrics starts all the same.
     ray.init(
         address="local",
         include_dashboard=False,
         log_to_driver=True,
-        _metrics_export_port=metrics_port,
+        _metrics_export_port=listening.metrics_port,
     )
 
 

@@ -24,6 +24,8 @@ from tokcls.inference.watched import Seen, Watched
 
 AnswerOne = Callable[[Request], Awaitable[bytes]]
 POINT = "#/components/schemas/"
+PASSED_OVER = 64_000_000
+"""bytes that are read of a body that is too large: many clients hear nothing before all is sent"""
 GUARDED = (("/", "post"), ("/predict", "post"), ("/model", "get"))  # where a token may be wanted
 
 
@@ -95,13 +97,17 @@ async def _answered(http: HttpRequest, answer_one: AnswerOne) -> bytes:
 
 
 async def _read_body(http: HttpRequest) -> bytes:
-    body = bytearray()
+    body, size = bytearray(), 0
     async for chunk in http.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise RefusedRequest(
-                f"a request's body may have {MAX_BODY:,} bytes; send several requests", status=413
-            )
+        size += len(chunk)
+        if size <= MAX_BODY:
+            body += chunk
+        elif size > PASSED_OVER:
+            break
+    if size > MAX_BODY:
+        raise RefusedRequest(
+            f"a request's body may have {MAX_BODY:,} bytes; send several requests", status=413
+        )
     return bytes(body)
 
 

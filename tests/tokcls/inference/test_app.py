@@ -158,6 +158,32 @@ def test_no_process_of_the_server_loads_torch(server: RunningServer) -> None:
     assert "libtorch" not in text
 
 
+def listeners(pid: int) -> set[tuple[str, str]]:
+    """Of a process and all below it: which listen where; addresses as the kernel writes them."""
+    owner = {}
+    for child in [pid, *_below(pid)]:
+        name = Path(f"/proc/{child}/cmdline").read_text().partition("\0")[0].strip()
+        links = [os.readlink(file) for file in Path(f"/proc/{child}/fd").iterdir()]
+        owner |= {link[8:-1]: name for link in links if link.startswith("socket:[")}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state == "0A" and inode in owner:
+                found.add((owner[inode], local.partition(":")[0]))
+    return found
+
+
+@pytest.mark.alone
+def test_the_server_and_ray_listen_on_loopback_but_for_one_port_of_serve(
+    server: RunningServer,
+) -> None:
+    loopback = ("0100007F", "0000000000000000FFFF00000100007F")
+    found = listeners(server.pid)
+    assert any("DashboardAgent" in name for name, _ in found), "where the metrics are"
+    assert {name for name, where in found if where not in loopback} == {"ray::ServeReplica:ner:ner"}
+
+
 @pytest.mark.alone
 def test_the_log_holds_no_text_of_a_user(server: RunningServer) -> None:
     secret = "Xanthippe Quillfeather"

@@ -74,7 +74,7 @@ def test_requests_batches_and_entities_are_counted_and_no_text_is_told(
     assert more("request_seconds_count", "/predict") >= 4
     assert more("request_seconds_bucket", "/predict", "60.0") >= 4
     assert more("batch_texts_count") >= 4
-    assert more("batch_texts_sum") >= 8
+    assert more("texts_total") >= 8
     assert more("entities_total", "LOC") >= 8
     types = {key[1] for key in now if key[0] == "entities_total"}
     assert types <= {"LOC", "ORG", "PER"}

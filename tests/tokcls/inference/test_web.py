@@ -141,6 +141,15 @@ def test_the_description_names_every_model_it_refers_to() -> None:
     assert set(described["paths"]) == {"/", "/predict", "/healthz", "/model"}
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/", "GET, HEAD, POST"), ("/predict", "POST"), ("/healthz", "GET, HEAD"), ("/model", "GET")],
+)
+def test_a_method_that_is_not_taken_is_answered_with_all_that_are(path: str, allowed: str) -> None:
+    reply = asyncio.run(call(Gate(token=""), "DELETE", path))
+    assert (reply.status_code, reply.headers["Allow"]) == (405, allowed)
+
+
 def test_the_documentation_needs_no_other_server() -> None:
     documented = get("/docs").text
     sources = re.findall(r'(?:src|href)="([^"]+)"', documented)

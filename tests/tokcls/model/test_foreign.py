@@ -14,7 +14,7 @@ from tests.tokcls.inference.made import make_bundle
 from tokcls.errors import BackboneError
 from tokcls.inference.bundle import MANIFEST
 from tokcls.model.foreign import load_foreign, read_labels
-from tokcls.predict import _load_foreign
+from tokcls.loading import load_model
 
 TEXTS = [" ".join(words) for words, _ in examples(40)]
 
@@ -74,7 +74,7 @@ def test_a_folder_with_a_head_finds_what_the_pipeline_finds(folder: Path) -> Non
             "token-classification", str(folder), aggregation_strategy="first", device="cpu"
         )
         expected = [[(e["entity_group"], e["start"], e["end"]) for e in theirs(t)] for t in TEXTS]
-    predictor = _load_foreign(str(folder))
+    predictor = load_model(str(folder)).predictor
     found = [
         [(one.entity_group, one.start, one.end) for one in each]
         for each in predictor.predict_texts(TEXTS)
