@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from tests.tiny import POSITIONS, examples
 from tokcls.errors import BundleError, InputError
 from tokcls.inference.bundle import MANIFEST, read_manifest, seal
-from tokcls.inference.engines import FILES, Onnx
+from tokcls.inference.engines import open_engine
 from tokcls.inference.predictor import Predictor
 from tokcls.labels.schema import LabelSchema
 
@@ -98,9 +98,9 @@ def test_the_score_is_the_product_of_the_words_probabilities(predictor: Predicto
 def test_a_temperature_changes_how_sure_a_model_is_and_nothing_else(bundle: Path) -> None:
     manifest = read_manifest(bundle)
     tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
-    text = "Maria Silva met Peter van Dam in Oslo ."
+    text, engine = "Maria Silva met Peter van Dam in Oslo .", open_engine(bundle, "fp32", threads=1)
     plain, doubtful = (
-        Predictor(Onnx(bundle / FILES["fp32"], threads=1), dataclasses.replace(manifest, temperature=t), tokenizer)
+        Predictor(engine, dataclasses.replace(manifest, temperature=t), tokenizer)
         .predict_texts([text])[0]
         for t in (1.0, 4.0)
     )  # fmt: skip
@@ -121,7 +121,7 @@ def test_truncation_and_padding_baked_into_the_tokenizer_are_turned_off(bundle: 
     tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
     tokenizer.enable_truncation(8)
     tokenizer.enable_padding(length=8)
-    baked = Predictor(Onnx(bundle / FILES["fp32"], threads=1), read_manifest(bundle), tokenizer)
+    baked = Predictor(open_engine(bundle, "fp32", threads=1), read_manifest(bundle), tokenizer)
     text = long_text(100)
     assert baked.predict_texts([text, "Oslo"]) == Predictor.from_bundle(
         bundle, threads=1

@@ -13,8 +13,8 @@ from tests.tiny import examples, tiny_model
 from tests.tokcls.inference.made import make_bundle
 from tokcls.errors import BackboneError
 from tokcls.inference.bundle import MANIFEST
-from tokcls.model.foreign import load_foreign, read_labels
 from tokcls.loading import load_model
+from tokcls.model.foreign import load_foreign, read_labels
 
 TEXTS = [" ".join(words) for words, _ in examples(40)]
 
