@@ -5,6 +5,7 @@ A batch is a budget of padded sub-words, not a number of sentences. Knows nothin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,10 +60,15 @@ def token_batches(
     return [batches[number] for number in random.permutation(len(batches))[rank::world]]
 
 
-def ordered_batches(lengths: Lengths, *, tokens_per_batch: int) -> list[Longs]:
-    """Choose batches for evaluation, longest first so that too large a budget shows at once."""
+def ordered_batches(
+    lengths: Lengths, *, tokens_per_batch: int, padding: float = math.inf
+) -> list[Longs]:
+    """Choose batches for evaluation, longest first so that too large a budget shows at once.
+
+    `padding` is how much of it a batch may have, as a share of its tokens.
+    """
     sizes = np.asarray(lengths, np.int64)
-    return _pack(np.argsort(-sizes, kind="stable"), sizes, tokens_per_batch)
+    return _pack(np.argsort(-sizes, kind="stable"), sizes, tokens_per_batch, padding)
 
 
 def _mixed(
@@ -84,15 +90,16 @@ def _mixed(
     return packed, count
 
 
-def _pack(order: Longs, sizes: Longs, budget: int) -> list[Longs]:
+def _pack(order: Longs, sizes: Longs, budget: int, padding: float = math.inf) -> list[Longs]:
     """Cut an order into batches within the budget, each as long as it can be."""
     batches = []
-    begin = longest = 0
+    begin = longest = tokens = 0
     for at, size in enumerate(sizes[order].tolist()):
-        longest = max(longest, size)
-        if at > begin and (at + 1 - begin) * longest > budget:
+        longest, tokens = max(longest, size), tokens + size
+        padded = (at + 1 - begin) * longest
+        if at > begin and (padded > budget or padded > (1 + padding) * tokens):
             batches.append(order[begin:at])
-            begin, longest = at, size
+            begin, longest, tokens = at, size, size
     return [*batches, order[begin:]] if len(order) else []
 
 

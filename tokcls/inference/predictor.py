@@ -262,7 +262,10 @@ class Predictor:
         scores = WordScores(words, windows, self.manifest.schema.unread)
         special = len(rule.prefix) + len(rule.suffix)
         lengths = windows.lengths() + special
-        for batch in ordered_batches(lengths, tokens_per_batch=TOKENS_PER_BATCH):
+        batches = ordered_batches(
+            lengths, tokens_per_batch=TOKENS_PER_BATCH, padding=self._engine.padding
+        )
+        for batch in batches:
             padded = pad(encoded, windows, batch, rule)
             scores.add(batch, self._engine.run(padded), offset=len(rule.prefix))
         return scores

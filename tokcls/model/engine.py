@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ class Torch:
         self._network = network.to(self._device).train(False)
         self._halves = self._device.type == "cuda" and torch.cuda.is_bf16_supported()
         self.tags = tags
+        self.padding = 0.25 if where == "cpu" else math.inf
 
     def run(self, padded: Padded) -> npt.NDArray[np.float32]:
         """Score a batch: float32[B, L, tags], meaningful where the attention mask is 1."""

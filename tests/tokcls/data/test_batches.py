@@ -124,6 +124,13 @@ def test_evaluation_takes_the_longest_first_and_every_window_once() -> None:
     assert ordered_batches([], tokens_per_batch=14) == []
 
 
+def test_padding_is_bounded_where_it_costs_more_than_another_batch() -> None:
+    lengths = [40, 10, 11, 39, 10]
+    batches = ordered_batches(lengths, tokens_per_batch=1000, padding=0.1)
+    assert [batch.tolist() for batch in batches] == [[0, 3], [2, 1, 4]]
+    assert len(ordered_batches(lengths, tokens_per_batch=1000)) == 1
+
+
 @pytest.fixture(params=["wordpiece", "byte_level"])
 def cut_text(request: pytest.FixtureRequest, text: str) -> tuple[Encoded, Windows, Tokenizing]:
     made: Tokenizing = request.getfixturevalue(request.param)
