@@ -151,13 +151,9 @@ def _send(model: Model, *, alone: bool) -> _Sent:
 def _answers(sent: _Sent, files: Sequence[Path], done: int) -> Iterator[Answered]:
     """Read on this node, predict on all of them, and give the answers here."""
     import ray
-    from ray.data import ActorPoolStrategy, DataContext
+    from ray.data import ActorPoolStrategy
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context = DataContext.get_current()
-    context.enable_progress_bars = context.print_on_execution_start = False
-    context.execution_options.preserve_order = True
-    context.target_max_block_size = 1  # a chunk travels as soon as it is read
+    _set_up()
     on_gpu = sent.in_torch and ray.cluster_resources().get("GPU", 0) >= 1  # type: ignore[no-untyped-call]
     read = ray.data.from_items([0], override_num_blocks=1).map_batches(
         partial(_read, files=[path.absolute() for path in files], done=done),
@@ -177,6 +173,24 @@ def _answers(sent: _Sent, files: Sequence[Path], done: int) -> Iterator[Answered
         if row["wrong"]:
             raise InputError(row["wrong"])
         yield Answered(row["lines"], row["count"], row["end"])
+
+
+def _set_up() -> None:
+    """Keep order, and Ray Data's own words to itself."""
+    from ray.data import DataContext
+
+    for handler in logging.getLogger("ray.data").handlers:
+        handler.addFilter(_worth_hearing)
+    context = DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    context.execution_options.preserve_order = True
+    context.target_max_block_size = 1  # a chunk travels as soon as it is read
+
+
+def _worth_hearing(record: logging.LogRecord) -> bool:
+    """Let through what Ray Data waits for; it tells its steps too, and each frame of an error."""
+    said = record.getMessage()
+    return record.levelno == logging.WARNING and not said.startswith("Progress bars disabled")
 
 
 def _cpus() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -136,6 +137,28 @@ def test_what_is_wrong_with_the_input_is_said_at_its_line_and_what_was_before_it
     assert "Traceback" not in done.err
     assert len(read(tmp_path / "out.jsonl.part")) == 2048  # a chunk
     assert nothing_left(world)
+
+
+@pytest.mark.alone
+def test_what_keeps_an_actor_from_its_model_is_said_in_one_line(
+    world: World, tmp_path: Path
+) -> None:
+    shutil.copytree(world.folder / "bundle", tmp_path / "bundle")
+    (tmp_path / "in.txt").write_text(TEXTS[0])
+    files = ("--input", "in.txt", "--output", "out.jsonl", "--ray")
+    arguments = ("--model", "bundle", *files)
+    with ended(start(tmp_path, *arguments, module="tokcls.predict")) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("starting Ray"):
+                break
+        shutil.rmtree(tmp_path / "bundle")
+        _, err = process.communicate(timeout=100)
+    assert process.returncode == 2
+    said = [line for line in err.splitlines() if "(raylet)" not in line]
+    assert len(said) == 1, err
+    assert said[0].startswith("error: Ray gave up: tokcls.errors.BundleError: ")
+    assert said[0].endswith("the same command goes on from the answers so far")
 
 
 def nothing_left(world: World) -> bool:
