@@ -215,7 +215,7 @@ def test_serve_takes_the_champions_application() -> None:
     built: Any = call_user_app_builder_with_args_if_necessary(builder, application.args)
     assert built._bound_deployment.name == application.deployments[0].name
     followed = "models:/ner-conll@champion"
-    assert built._bound_deployment.init_args == (followed, 3, followed)
+    assert built._bound_deployment.init_args == (followed, 3, followed, None)
 
 
 def test_the_replicas_fit_into_their_pods() -> None:

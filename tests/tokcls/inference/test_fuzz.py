@@ -9,16 +9,16 @@ import pytest
 from benchmarks.fuzz import fuzz
 from tests.tokcls.inference.made import RunningServer
 
-EXAMPLES = 100
-"""of each operation; `python -m benchmarks.fuzz` sends 2,000"""
+REQUESTS = 100
+"""at least; `python -m benchmarks.fuzz` sends 2,000"""
 
 
 @pytest.mark.alone
 def test_every_answer_to_made_up_requests_is_as_described(
     server: RunningServer, tmp_path: Path
 ) -> None:
-    done = fuzz(server.url, tmp_path, examples=EXAMPLES)
+    done = fuzz(server.url, tmp_path, requests=REQUESTS)
     assert done.wrong == [], done.said
-    assert done.requests >= 2 * EXAMPLES
-    assert done.operations["POST /predict"]["accepted"] >= EXAMPLES / 5
+    assert done.requests >= REQUESTS
+    assert done.operations["POST /predict"]["accepted"] > 10
     assert done.operations["POST /predict"]["rejected"] == 0

@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.tokcls.inference.made import free_port
+from tokcls.errors import BundleError
 from tokcls.inference.app import build
 
 
@@ -25,6 +26,12 @@ from tokcls.inference.app import build
 def test_wrong_arguments_are_refused_by_name(args: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         build(args)
+
+
+def test_a_challenger_of_a_model_without_an_alias_is_refused() -> None:
+    with pytest.raises(BundleError, match="'challenger' cannot be compared"):
+        build({"model": "models:/ner/3", "shadow": "challenger"})
+    build({"model": "models:/ner@champion", "shadow": "challenger"})
 
 
 @pytest.fixture
