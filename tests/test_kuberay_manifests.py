@@ -207,6 +207,7 @@ def test_serve_takes_the_champions_application() -> None:
     from ray.serve.schema import ServeDeploySchema
 
     from tokcls.inference.app import build
+    from tokcls.inference.settings import Settings
 
     config = yaml.safe_load(manifest("champion.yaml")["spec"]["serveConfigV2"])
     [application] = ServeDeploySchema.model_validate(config).applications
@@ -215,7 +216,7 @@ def test_serve_takes_the_champions_application() -> None:
     built: Any = call_user_app_builder_with_args_if_necessary(builder, application.args)
     assert built._bound_deployment.name == application.deployments[0].name
     followed = "models:/ner-conll@champion"
-    assert built._bound_deployment.init_args == (followed, 3, followed, None)
+    assert built._bound_deployment.init_args == (followed, Settings(3, alias=followed))
 
 
 def test_the_replicas_fit_into_their_pods() -> None:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tokcls.errors import BackboneError, TokclsError
+from tokcls.errors import BackboneError, BundleError, TokclsError
 from tokcls.inference.bundle import Manifest, Window
+from tokcls.inference.engines import FP32, TORCH
 from tokcls.inference.predictor import Predictor
 from tokcls.inference.sources import NothingToServe, SeveralToServe, is_foreign, locate
 from tokcls.trained import find_trained, is_trained, read_description
@@ -36,31 +37,35 @@ class Model:
 
 
 def load_model(
-    model: str | None, say: Say = lambda text: None, *, threads: int | None = None
+    model: str | None,
+    say: Say = lambda text: None,
+    *,
+    threads: int | None = None,
+    engine: str = FP32,
 ) -> Model:
     """Load a bundle (a folder, `models:/...`), a trial's checkpoint, or a model of transformers.
 
-    Without a name it is the champion of the registry, else `DEFAULT`. `threads` are those of a
-    bundle, default all CPUs.
+    Without a name it is the champion of the registry, else `DEFAULT`. `threads` and `engine` (as
+    `open_engine` has it) are those of a bundle, by default all CPUs; the others run in torch.
 
     Raises:
         TokclsError: there is no such model, or it cannot be used.
     """
     say(f"loading {model or 'the champion of the model registry'}")
-    if model is not None and is_foreign(model):
-        return _foreign(model)
-    if model is not None and is_trained(model):
-        return _trained(model, say)
+    if model is not None and (is_foreign(model) or is_trained(model)):
+        if engine not in (FP32, TORCH):
+            raise BundleError(f"{model!r} is no bundle, and runs in torch: leave --engine out")
+        return _foreign(model) if is_foreign(model) else _trained(model, say)
     try:
         located = locate(model)
     except NothingToServe as nothing:
         if model is not None or isinstance(nothing, SeveralToServe):
             raise
         return _default(nothing, say)
-    predictor = Predictor.from_bundle(located.folder, threads=threads)
+    predictor = Predictor.from_bundle(located.folder, threads=threads, engine=engine)
     say(f"{located.name} {located.version}".rstrip() + f" ({located.folder})")
     files = tuple(sorted(path for path in located.folder.rglob("*") if path.is_file()))
-    return Model(predictor, located.folder, ".", files, in_torch=False)
+    return Model(predictor, located.folder, ".", files, in_torch=engine == TORCH)
 
 
 def _trained(model: str, say: Say) -> Model:

@@ -120,6 +120,7 @@ class _Sent:
     top: Path
     named: str
     in_torch: bool
+    engine: str
     files: Mapping[str, Any] = field(default_factory=dict)
     """by their places below `top`: references to bytes"""
 
@@ -127,13 +128,16 @@ class _Sent:
         import ray
 
         if ray.get_runtime_context().get_node_id() == self.node:
-            return load_model(str(self.top / self.named), threads=CPUS).predictor
+            return self._load(self.top)
         with tempfile.TemporaryDirectory(prefix="model-") as scratch:
             for name, content in self.files.items():
                 path = Path(scratch, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(ray.get(content))
-            return load_model(str(Path(scratch, self.named)), threads=CPUS).predictor
+            return self._load(Path(scratch))
+
+    def _load(self, top: Path) -> Predictor:
+        return load_model(str(top / self.named), threads=CPUS, engine=self.engine).predictor
 
 
 def _send(model: Model, *, alone: bool) -> _Sent:
@@ -145,7 +149,8 @@ def _send(model: Model, *, alone: bool) -> _Sent:
         for path in (() if alone else model.files)
     }
     node = ray.get_runtime_context().get_node_id()
-    return _Sent(node, model.top, model.named, model.in_torch, files)
+    engine = model.predictor.engine
+    return _Sent(node, model.top, model.named, model.in_torch, engine, files)
 
 
 def _answers(sent: _Sent, files: Sequence[Path], done: int) -> Iterator[Answered]:

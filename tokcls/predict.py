@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -46,6 +46,10 @@ Named = Annotated[
         ".ckpt, or a folder or Hub id with a token-classification head; default: the one "
         f"champion, else {DEFAULT}"
     ),
+]
+EngineOf = Annotated[
+    Literal["fp32", "int8", "torch"],
+    typer.Option(help="of a bundle: fp32; int8, which is faster, if the bundle has it; torch"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON list per text, one a line")]
 Source = Annotated[
@@ -95,6 +99,7 @@ class _Job:
 def main(
     texts: Texts = None,
     model: Named = None,
+    engine: EngineOf = "fp32",
     as_json: AsJson = False,
     source: Source = None,
     output: Output = None,
@@ -110,9 +115,9 @@ def main(
         raise typer.BadParameter("--address goes with --ray, and that with --input and --output")
     try:
         if source is not None and output is not None:
-            _predict_files(_Job(source, output, on_ray, address), model)
+            _predict_files(_Job(source, output, on_ray, address), model, engine)
         else:
-            _predict(texts or ["-"], model, as_json=as_json)
+            _predict(texts or ["-"], model, engine, as_json=as_json)
     except KeyboardInterrupt:
         _say("interrupted" + ("; the same command goes on from here" if source else ""))
         raise typer.Exit(INTERRUPTED) from None
@@ -127,10 +132,10 @@ def _exit_code(error: TokclsError) -> int:
     return 1 if isinstance(error, NothingToServe) else 2
 
 
-def _predict(texts: list[str], model: str | None, *, as_json: bool) -> None:
+def _predict(texts: list[str], model: str | None, engine: str, *, as_json: bool) -> None:
     if texts == ["-"] and sys.stdin.isatty():
         raise InputError("no text was given; write it behind the command, or pipe lines into it")
-    predictor = _load(model).predictor
+    predictor = _load(model, engine).predictor
     numbered = enumerate(_lines() if texts == ["-"] else texts, start=1)
     while chunk := list(islice(numbered, TEXTS_AT_ONCE)):
         found = predictor.predict_texts([text for _, text in chunk])
@@ -138,17 +143,17 @@ def _predict(texts: list[str], model: str | None, *, as_json: bool) -> None:
             print(*_render(number, entities, as_json=as_json), sep="", end="")
 
 
-def _load(model: str | None) -> Model:
+def _load(model: str | None, engine: str) -> Model:
     from tokcls.loading import load_model
 
-    return load_model(model, _say)
+    return load_model(model, _say, engine=engine)
 
 
-def _predict_files(job: _Job, named: str | None) -> None:
+def _predict_files(job: _Job, named: str | None, engine: str) -> None:
     """Predict files, with a bar on a terminal and a line now and then elsewhere."""
     from tokcls.inference.many import predict_files
 
-    model = _load(named)
+    model = _load(named, engine)
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

@@ -13,8 +13,8 @@ from tokcls.data.batches import Padded
 from tokcls.errors import BundleError
 from tokcls.inference.settings import usable_cpus
 
-FILES = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
-TORCH = "torch"
+FP32, TORCH = "fp32", "torch"
+FILES = {FP32: "model.onnx", "int8": "model.int8.onnx"}
 
 
 class Engine(Protocol):

@@ -13,6 +13,7 @@ from tokcls.inference.bundle import read_manifest, seal
 from tokcls.inference.engines import FILES
 from tokcls.inference.parity import KEY, check_parity, record
 from tokcls.inference.predictor import Predictor
+from tokcls.loading import load_model
 
 SENTENCES = [words for words, _ in examples()][:60]
 
@@ -55,6 +56,13 @@ def test_an_engine_that_is_not_in_the_bundle_is_refused_with_what_to_do(bundle: 
         Predictor.from_bundle(bundle, engine="int8")
     with pytest.raises(BundleError, match=r"no engine 'fast'; there are fp32, int8, torch"):
         Predictor.from_bundle(bundle, engine="fast")
+
+
+def test_a_model_is_loaded_with_the_engine_that_was_asked_for(both: Path) -> None:
+    assert load_model(str(both), engine="int8").predictor.engine == "int8"
+    assert load_model(str(both)).predictor.engine == "fp32"
+    with pytest.raises(BundleError, match="is no bundle, and runs in torch"):
+        load_model("dslim/bert-base-NER", engine="int8")
 
 
 def test_each_engine_is_held_to_its_own_record(both: Path) -> None:
