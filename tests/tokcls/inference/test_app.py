@@ -21,6 +21,7 @@ from sweeps.stop import _below
 from tests.tokcls.inference.made import RunningServer, free_port
 from tests.tokcls.inference.test_predictor import long_text
 from tokcls.inference.app import BATCH, weight
+from tokcls.inference.ingress import available
 from tokcls.inference.predictor import Predictor
 from tokcls.inference.request import MAX_BODY, MAX_CHARACTERS, Request
 from tokcls.inference.server import PortInUse, check_port
@@ -182,6 +183,7 @@ def test_the_server_and_ray_listen_on_loopback_but_for_one_port_of_serve(
     found = listeners(server.pid)
     assert any("DashboardAgent" in name for name, _ in found), "where the metrics are"
     assert {name for name, where in found if where not in loopback} == {"ray::ServeReplica:ner:ner"}
+    assert any(name.endswith("haproxy") for name, _ in found) is available()
 
 
 @pytest.mark.alone
