@@ -99,8 +99,9 @@ def main(
 ) -> None:
     """Answer predictions over HTTP with one model."""
     scale = _scale(replicas)
-    settings = Settings(threads or _share(scale[1]), engine, None, shadow, *scale)
+    settings = Settings(threads or _share(scale[1]), engine, None, shadow, 0, *scale)
     if write_config is not None:
+        settings = replace(settings, gpus=int(engine == "torch"))
         _write_config(write_config, model, settings, Listening(host, port))
         return
     listening = Listening(host, port, metrics_port)

@@ -33,8 +33,9 @@ BATCH_WAIT_S = 0.003
 """how long a request waits for others to share its batch"""
 WAITING_REQUESTS = 256
 """requests that are inside the replica at once; more are told to ask again"""
-BATCH = 512
-"""what requests that share a batch may weigh, in units of eight sub-words"""
+BATCH, ON_GPU = 96, 512
+"""what requests that share a batch may weigh, in units of eight sub-words: on a CPU no more than
+keeps it busy while others are read and answered"""
 BYTES_A_TOKEN, TOKENS_A_TEXT, TOKENS_A_UNIT = 4, 4, 8
 """about what a sub-word takes in UTF-8, and what a text adds: its special ids and its padding"""
 
@@ -71,6 +72,9 @@ class Replica:
         self.lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
         alias = settings.alias
         self.following = self._follow(Follower(alias, threads, engine)) if alias else None
+        if engine == "torch":
+            batching: Any = self.answer_batch
+            batching.set_max_batch_size(ON_GPU)
         self.metrics = Metrics()
         self.shadow = Shadow(settings.shadow) if settings.shadow else None
         if self.shadow:
@@ -108,6 +112,7 @@ class Replica:
     @serve.batch(
         max_batch_size=BATCH,
         batch_wait_timeout_s=BATCH_WAIT_S,
+        max_concurrent_batches=2,  # one is made ready while the other is computed
         batch_size_fn=weight,
     )
     async def answer_batch(self, requests: list[Request]) -> list[bytes]:

@@ -75,6 +75,8 @@ def environment(folder: Path, cpus: int) -> dict[str, str]:
         # By itself Serve waits half a minute for load balancers that we do not have.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
+        # The replica's handlers only wait, so they need no event loop of their own.
+        "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     }
 
 

@@ -7,7 +7,7 @@ import socket
 import time
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ray
 from ray import serve
@@ -88,7 +88,8 @@ def serve_model(
             say("starting Ray (7-15 s)")
             _start_ray(listening)
         say("starting the server and loading the model (5-10 s)")
-        _deploy(application(located, settings), listening)
+        gpus = int(settings.engine in ("auto", "torch") and _has_gpu())
+        _deploy(application(located, replace(settings, gpus=gpus)), listening)
         _await_health(server.url)
         say(f"metrics for Prometheus: {metrics_url()}")
     except BaseException:
@@ -112,6 +113,11 @@ def _start_ray(listening: Listening) -> None:
         log_to_driver=True,
         _metrics_export_port=listening.metrics_port,
     )
+
+
+def _has_gpu() -> bool:
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return resources.get("GPU", 0) >= 1
 
 
 def _deploy(application: serve.Application, listening: Listening) -> None:

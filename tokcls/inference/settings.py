@@ -24,15 +24,16 @@ class Listening:
 class Settings:
     """What a server is started with, besides its model.
 
-    `threads` are each replica's, default all CPUs of its machine. `alias` (models:/NAME@ALIAS) is
-    followed, and the version of `shadow` (the same) compared with it. Replicas are from `fewest` to
-    `most`, by how many requests they have.
+    `threads` and `gpus` are each replica's, by default all CPUs of its machine, and none. `alias`
+    (models:/NAME@ALIAS) is followed, and the version of `shadow` (the same) compared with it.
+    Replicas are from `fewest` to `most`, by how many requests they have.
     """
 
     threads: int | None = None
     engine: EngineName = "auto"
     alias: str | None = None
     shadow: str | None = None
+    gpus: int = 0
     fewest: int = 1
     most: int = 1
 
@@ -51,9 +52,8 @@ class Settings:
         }
 
     def resources(self) -> dict[str, Any]:
-        """Give Ray's options for what a replica takes: its threads' CPUs; on GPUs, one."""
-        gpus = {"num_gpus": 1} if self.engine == "torch" else {}
-        return {"num_cpus": self.threads or 1} | gpus
+        """Give Ray's options for what a replica takes: its threads' CPUs, and GPUs."""
+        return {"num_cpus": self.threads or 1, "num_gpus": self.gpus}
 
 
 def usable_cpus() -> int:

@@ -74,7 +74,7 @@ def quantize(source: Path, target: Path) -> None:
     """Write an ONNX file with the weights of its matrix products in 8 bit.
 
     What they are multiplied with is scaled for each product as it comes (dynamic quantisation), one
-    scale for a whole batch: scores depend a little on what else is in it.
+    scale for a whole batch: run rows by themselves for scores that do not depend on others.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 

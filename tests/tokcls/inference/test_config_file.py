@@ -29,8 +29,10 @@ def test_ray_takes_the_file_and_it_says_what_was_asked_for() -> None:
     assert deployment.ray_actor_options.num_cpus == 2  # type: ignore[union-attr]
 
 
-def test_one_replica_is_not_scaled_and_torch_wants_a_gpu() -> None:
-    plain = yaml.safe_load(config_text(MODEL, Settings(4, "torch"), Listening("0.0.0.0", 80), "x"))
+def test_one_replica_is_not_scaled_and_has_its_gpu() -> None:
+    plain = yaml.safe_load(
+        config_text(MODEL, Settings(4, "torch", gpus=1), Listening("0.0.0.0", 80), "x")
+    )
     (deployment,) = plain["applications"][0]["deployments"]
     assert deployment["num_replicas"] == 1
     assert deployment["ray_actor_options"] == {"num_cpus": 4, "num_gpus": 1}

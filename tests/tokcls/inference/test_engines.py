@@ -51,6 +51,12 @@ def test_eight_bits_find_nearly_all_of_it_in_a_smaller_file(bundle: Path, both: 
     assert len(one & other) > 0.8 * len(one | other)
 
 
+def test_eight_bits_find_the_same_whatever_else_is_asked(both: Path) -> None:
+    quick = Predictor.from_bundle(both, engine="int8", threads=2)
+    together = quick.predict_words(SENTENCES)
+    assert together == [quick.predict_words([words])[0] for words in SENTENCES]
+
+
 def test_an_engine_that_is_not_in_the_bundle_is_refused_with_what_to_do(bundle: Path) -> None:
     with pytest.raises(BundleError, match=r"has no model\.int8\.onnx.*fp32"):
         Predictor.from_bundle(bundle, engine="int8")
