@@ -34,7 +34,7 @@ search: {{algorithm: grid, scheduler: none, retries: 0}}
 resources: {{cpus_per_worker: 1.0, concurrent_trials: 1}}
 """
 SPLITS = {"train": (0, 60), "valid": (60, 90), "test": (90, 100)}
-RETURN_SECONDS = 20.0
+RETURN_SECONDS = 60.0
 
 
 def write_corpus(folder: Path) -> Path:
