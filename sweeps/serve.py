@@ -98,7 +98,9 @@ def main(
     write_config: Write = None,
 ) -> None:
     """Answer predictions over HTTP with one model."""
-    scale = _scale(replicas)
+    if proxy == "haproxy" and not ingress.available():
+        raise typer.BadParameter("Ray brings HAProxy on Linux only; use --proxy default")
+    scale = _scale(replicas, most=None if write_config else usable_cpus())
     settings = Settings(threads or _share(scale[1]), engine, None, shadow, 0, *scale)
     if write_config is not None:
         settings = replace(settings, gpus=int(engine == "torch"))
@@ -139,14 +141,14 @@ def serve_until_stopped(
         raise typer.Exit(_exit_code(error)) from None
 
 
-def _scale(replicas: str) -> tuple[int, int]:
-    """Read `N` or `MIN:MAX`; no more than there are CPUs, since each needs one."""
+def _scale(replicas: str, *, most: int | None) -> tuple[int, int]:
+    """Read `N` or `MIN:MAX`; no more than `most`, the CPUs here, since each needs one."""
     low, _, high = replicas.partition(":")
     high = high or low
-    if not (low.isdigit() and high.isdigit() and 1 <= int(low) <= int(high) <= usable_cpus()):
-        raise typer.BadParameter(
-            f"--replicas is N or MIN:MAX, from 1 to the {usable_cpus()} CPUs here, got {replicas!r}"
-        )
+    numbers = low.isdigit() and high.isdigit() and 1 <= int(low) <= int(high)
+    if not numbers or (most is not None and int(high) > most):
+        bound = "" if most is None else f", at most the {most} CPUs here"
+        raise typer.BadParameter(f"--replicas is N or MIN:MAX, from 1{bound}, got {replicas!r}")
     return int(low), int(high)
 
 

@@ -105,6 +105,9 @@ def test_a_folder_has_no_challenger(bundle: Path, tmp_path: Path) -> None:
         ([], 1, "no MLflow database at mlflow.db"),
         (["nowhere"], 2, "'nowhere' is not a bundle"),
         (["--port", "70000"], 2, "Invalid value for '--port'"),
+        (["--replicas", "3:2"], 2, "--replicas is N or MIN:MAX, from 1"),
+        (["--replicas", "9999"], 2, "CPUs here, got '9999'"),
+        (["--write-config", "ner.yaml"], 2, "name the model"),
     ],
 )
 def test_wrong_input_is_said_with_its_exit_code(
