@@ -20,7 +20,7 @@ from tokcls.model.backbones import Backbone
 
 WEIGHTS = 4  # bytes a parameter: 32 bit
 STATE = 3 * WEIGHTS  # weights, and AdamW's two moments
-BUNDLE = 3 * WEIGHTS  # weights for torch and for ONNX Runtime, and room to export
+BUNDLE = 4 * WEIGHTS  # weights for torch, for ONNX Runtime in 32 and in 8 bit, and room to export
 
 COUNTED = ("trials/", "bundle/")  # folders of a run with weights and states
 
@@ -30,6 +30,7 @@ def disk_needed(parameters: int, slots: int, keep_top: int) -> int:
 
     A running trial has its best weights and its state, and writes the new state beside the old one
     before it replaces it; weights stay of `keep_top` trials, and of one more that has just ended.
+    The bundle is made while they are there.
     """
     running = slots * (WEIGHTS + 2 * STATE)
     return parameters * (running + (keep_top + 1) * WEIGHTS + BUNDLE)

@@ -79,7 +79,8 @@ class Estimate:
             f"estimated time: at most {duration(self.seconds_at_most)} of training, about "
             f"{duration(self.seconds_expected)} expected ({trials} of "
             f"{self.epochs_expected:.2g} of {self.epochs} epochs, {self.slots} at once)",
-            f"estimated disk: at most {shown_bytes(self.disk_bytes)}; weights that stay: {kept}",
+            f"estimated disk: at most {shown_bytes(self.disk_bytes)} while it runs (weights, "
+            f"states, bundle); weights that stay: {kept}",
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def estimate(
         seconds_expected=trials * expected * mean(seconds) / slots,
         checkpoints=min(trials, keep_top),
         checkpoint_bytes=parameters * WEIGHTS,
-        disk_bytes=disk_needed(parameters, slots, keep_top),
+        disk_bytes=disk_needed(parameters, slots, min(keep_top, trials - 1)),
         backbones=dict(measured),
     )
 

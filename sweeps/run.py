@@ -12,6 +12,7 @@ import signal
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -92,7 +93,8 @@ def main(
     with _exit_codes(stages, terminal, as_json=as_json):
         if file is None or keys:
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # the reader may be `head`
-            print(keys_text(file), file=terminal.out)
+            section = None if file and PurePath(file).suffix in (".yaml", ".yml") else file
+            print(keys_text(section), file=terminal.out)
             return
         stages.say(f"reading {file}")
         space = load_space(file, overrides or ())

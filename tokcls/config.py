@@ -219,7 +219,7 @@ class TrainConfig(Section):
         description="arithmetic; auto: bf16 where the GPU or CPU computes in it, else fp32",
     )
     seed: Annotated[int, Field(ge=0)] = Field(
-        default=13, description="of weights, batches and dropout"
+        default=13, description="of weights, batches, dropout, and of the search itself"
     )
 
 

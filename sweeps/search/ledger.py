@@ -189,7 +189,10 @@ def read_ledger(folder: Path) -> History:
             else:
                 _apply(event, trials)
         except (ValueError, KeyError, TypeError) as error:
-            raise LedgerError(f"{path}:{number}: not a ledger's line ({error!r})") from error
+            raise LedgerError(
+                f"{path}:{number}: not a ledger's line ({error}); put back the copy in "
+                "output.storage, or begin anew without --resume"
+            ) from error
     _check_version(path, header)
     return History(folder, header, list(trials.values()), space, after)
 
@@ -197,7 +200,8 @@ def read_ledger(folder: Path) -> History:
 def _check_version(path: Path, header: dict[str, Any]) -> None:
     if header.get("version") not in READABLE:
         raise LedgerError(
-            f"{path}: version {header.get('version')!r}, this program reads up to version {VERSION}"
+            f"{path}: version {header.get('version')!r}, this program reads up to version "
+            f"{VERSION}; go on with the program that wrote it, or begin anew without --resume"
         )
 
 

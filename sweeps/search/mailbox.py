@@ -65,13 +65,17 @@ class Failure:
 Event = Epoch | Failure
 
 
+LOST = "a worker was lost, and the group was built again"
+
+
 class Mailbox:
     """Lives in an actor of its own, so that it outlives any worker."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Condition()
         self._assignment: Assignment | None = None
-        self._sequence = 0
+        self._sequence = self._taken = 0
+        self._lost = False
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._decided: tuple[int, Verdict] = (0, Verdict.CONTINUE)
         self._closed = False
@@ -84,19 +88,26 @@ class Mailbox:
         async with self._changed:
             self._closed = False
             self._sequence += 1
+            self._lost = False
             self._assignment = assignment
             self._events = asyncio.Queue()
             self._decided = (assignment.reported, Verdict.CONTINUE)
             self._changed.notify_all()
 
-    async def next_assignment(self, after: int) -> tuple[int, Assignment] | None:
-        """Wait for an assignment newer than `after`; None means that the slot closes."""
+    async def next_assignment(self, after: int, rank: int = 0) -> tuple[int, Assignment] | None:
+        """Wait for an assignment newer than `after`; None means that the slot closes.
+
+        The first worker asks for the same one again only where the group had to be built again.
+        """
         async with self._changed:
             await self._changed.wait_for(
                 lambda: self._closed or (self._assignment and self._sequence > after)
             )
             if self._closed or self._assignment is None:
                 return None
+            if rank == 0:
+                self._lost = self._lost or self._taken == self._sequence
+                self._taken = self._sequence
             return self._sequence, self._assignment
 
     async def post(self, sequence: int, event: Event) -> None:
@@ -108,6 +119,9 @@ class Mailbox:
                 if event.number <= self._assignment.reported:
                     return
                 self._assignment = replace(self._assignment, reported=event.number)
+                if self._lost:
+                    event = replace(event, note="; ".join(filter(None, (LOST, event.note))))
+                    self._lost = False
             else:
                 self._assignment = None
             await self._events.put(event)

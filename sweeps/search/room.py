@@ -145,7 +145,11 @@ class Following(Watching):
 def waiting_for(workers: int, plan: SlotPlan, room: Room) -> str:
     """Say what so many workers wait for, and why that may be."""
     each = " and ".join(f"{amount:g} {kind}" for kind, amount in plan.share.items())
-    why = "others use it, or a node left" if room.most == () else "nodes may be starting"
+    why = (
+        "others use it, a node left, or what was killed holds it still"
+        if room.most == ()
+        else "nodes may be starting"
+    )
     some = counted(workers)
     return f"waiting for {some} with {each} each; the cluster has {room.describe()}; {why}"
 

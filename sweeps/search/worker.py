@@ -46,9 +46,10 @@ def work(loop: dict[str, Any]) -> None:
     torch.set_num_threads(max(1, int(loop["cpus"])))
     gc.freeze()  # what the imports left stays: collecting between trials then takes no time
     mailbox, mark = loop["mailbox"], loop["mark"]
+    rank = ray.train.get_context().get_world_rank()
     data: dict[ray.ObjectRef[Prepared], Prepared] = {}
     after, last_step_at = 0, None
-    while (given := ray.get(mailbox.next_assignment.remote(after))) is not None:
+    while (given := ray.get(mailbox.next_assignment.remote(after, rank))) is not None:
         after, assignment = given
         if assignment.data not in data:
             data = {assignment.data: ray.get(assignment.data)}

@@ -189,7 +189,8 @@ class _Check:
             for wrong in wrong_points(self.config.search.points, self.data, verbs):
                 if override := self.places.overrides.get(wrong.given.key):
                     value = shown(wrong.given.value)
-                    self.notes.append(f"search.points: {value} is not tried first, by {override}")
+                    note = f"search.points: {value} is left out of its point, since {override}"
+                    self.notes.append(f"{note} was given; the rest of it is tried first")
                 else:
                     self.problems.append(self.places.problem(wrong.given.where, wrong.message))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.search.mailbox import Assignment, Epoch, Failure, Mailbox, Verdict
+from sweeps.search.mailbox import LOST, Assignment, Epoch, Failure, Mailbox, Verdict
 from sweeps.search.storage import storage_at
 from tests.sweeps.search.made_trials import make_space
 from tokcls.model.backbones import Backbone
@@ -72,6 +72,28 @@ def test_a_restarted_worker_gets_its_trial_again_with_what_was_reported(assignme
         assert again is not None
         assert again[0] == first[0]
         assert (first[1].reported, again[1].reported) == (1, 2)
+
+    run(talk())
+
+
+def test_the_epoch_after_a_worker_was_lost_says_so(assignment: Give) -> None:
+    async def talk() -> None:
+        mailbox = Mailbox()
+        await mailbox.assign(assignment())
+        for rank in (0, 1):  # a group of two, once
+            await mailbox.next_assignment(0, rank)
+        await mailbox.post(1, Epoch(1, {}))
+        assert await mailbox.next_event() == Epoch(1, {})
+        for rank in (1, 0):  # and its successor
+            await mailbox.next_assignment(0, rank)
+        await mailbox.post(1, Epoch(2, {}, note="a disk is full"))
+        await mailbox.post(1, Epoch(3, {}))
+        assert (await mailbox.next_event()).note == f"{LOST}; a disk is full"
+        assert await mailbox.next_event() == Epoch(3, {})
+        await mailbox.assign(assignment("t002"))
+        assert await mailbox.next_assignment(1) is not None
+        await mailbox.post(2, Epoch(1, {}))
+        assert await mailbox.next_event() == Epoch(1, {})
 
     run(talk())
 

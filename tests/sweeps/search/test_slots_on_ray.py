@@ -23,7 +23,7 @@ from ray.util.state import list_actors
 from safetensors.torch import load_file
 
 from sweeps.search.events import Retry, State, Trial
-from sweeps.search.mailbox import Epoch
+from sweeps.search.mailbox import LOST, Epoch
 from sweeps.search.slot import assignment_of
 from sweeps.search.storage import storage_at
 from sweeps.search.trial_folder import DESCRIPTION, EPOCH, PREDICTIONS, WEIGHTS
@@ -268,6 +268,7 @@ def test_a_killed_worker_costs_no_epoch(small: Small, two_workers: Ran) -> None:
     assert (trial.state, trial.reason) == (State.FINISHED, "")
     numbers = [("epoch", number) for number in range(1, 5)]
     assert ran.told.of(trial.trial_id) == [("started", 0), *numbers, ("ended", 0)]
+    assert [LOST in epoch.note for epoch in trial.epochs].count(True) == 1
     assert ran.held == {}
     for ours, unharmed in zip(trial.epochs, two_workers.trials[0].epochs, strict=True):
         for name in ("val_loss", "val_f1", "train_loss"):
