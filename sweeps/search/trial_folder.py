@@ -68,8 +68,8 @@ class TrialFolder:
         write_json(self.storage, EPOCH, {"number": number, "metrics": metrics})
 
     def describe(self, make: Callable[[], Description]) -> None:
-        """Keep how the trial's weights predict; that is the same for all of its epochs."""
-        if DESCRIPTION not in self.storage:
+        """Keep how the trial's weights predict, if there are any; it is the same in all epochs."""
+        if WEIGHTS in self.storage and DESCRIPTION not in self.storage:
             self.storage.write(DESCRIPTION, lambda path: write_description(path, make()))
 
     def weights(self) -> AbstractContextManager[Path | None]:

@@ -215,6 +215,7 @@ def test_files_of_trials_are_kept_and_restart_states_are_not(full: Sweep) -> Non
         folder = full.run / "trials" / trial
         assert {path.name for path in folder.rglob("*") if path.is_file()} == {
             "epoch.json",
+            "model.json",
             "model.safetensors",
             "predictions.npz",
         }

@@ -58,7 +58,7 @@ def test_mlflow_has_the_same_runs(resumed: Resumed) -> None:
 
 
 def test_the_bucket_has_the_trials_and_the_whole_ledger(resumed: Resumed, stored: Storage) -> None:
-    of_a_trial = ("model.safetensors", "predictions.npz", "epoch.json")
+    of_a_trial = ("model.safetensors", "model.json", "predictions.npz", "epoch.json")
     assert {*stored.files()} == {
         "ledger.jsonl",
         *(f"trials/{trial}/best/{name}" for trial in ("t001", "t002") for name in of_a_trial),
