@@ -22,8 +22,9 @@ from sweeps.console import Stages, Terminal, wide
 from sweeps.errors import NothingFinished, SweepError
 from sweeps.space.keys import keys_text
 from sweeps.space.space import SearchSpace, load_space
-from sweeps.stop import GONE_WITHIN_S, adopt_orphans, end_children, told_of_interrupt
+from sweeps.stop import GONE_WITHIN_S, adopt_orphans, told_of_interrupt
 from tokcls.errors import ProblemsError, TokclsError
+from tokcls.processes import end_children
 
 if TYPE_CHECKING:
     from sweeps.estimate import Estimate

@@ -11,11 +11,11 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TextIO
+
+from tokcls.processes import end_children
 
 GONE_WITHIN_S = 3.0
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
@@ -97,34 +97,3 @@ def interrupted_at_once() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def end_children(*, within: float) -> None:
-    """Kill every process below this one, and those that become ours while we do."""
-    until = time.monotonic() + within
-    while (below := _below(os.getpid())) and time.monotonic() < until:
-        for child in below:
-            try:
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, os.WNOHANG)
-            except (ProcessLookupError, ChildProcessError):
-                continue
-        time.sleep(0.02)
-
-
-def _below(top: int) -> list[int]:
-    """List the living descendants of a process, from Linux's /proc."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            # The name, in parentheses, may hold anything; the fields behind it are plain.
-            fields = entry.read_text(errors="replace").rpartition(")")[2].split()
-        except OSError:
-            continue
-        children.setdefault(int(fields[1]), []).append(int(entry.parent.name))
-    found: list[int] = []
-    ahead = [top]
-    while ahead:
-        ahead = [child for parent in ahead for child in children.get(parent, [])]
-        found += ahead
-    return found

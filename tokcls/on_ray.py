@@ -24,6 +24,7 @@ from tokcls.inference.many import Answer, Answered, Chunk, answered, chunks
 from tokcls.inference.predictor import Predictor
 from tokcls.inference.records import Record
 from tokcls.loading import Model, load_model
+from tokcls.processes import end_children
 
 if TYPE_CHECKING:
     import pyarrow
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 CPUS = 2
 """of an actor, which holds a model of its own"""
 ANSWERS_WITHIN_S = 5.0
+GONE_WITHIN_S = 3.0
 LOCAL = "leave --address and RAY_ADDRESS out to start Ray on this machine"
 CACHES = ["__pycache__", "*.pyc"]
 
@@ -90,6 +92,9 @@ def _connect(address: str) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    except KeyboardInterrupt:
+        end_children(within=GONE_WITHIN_S)  # Ray may have been half started
+        raise
     except (ConnectionError, ValueError, RuntimeError) as error:
         said = " ".join(str(error).split())[:300]  # Ray tells versions line by line
         raise ClusterError(f"cannot use Ray at {address}: {said}; {LOCAL}") from error

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.stop import _below
 from tests.tokcls.inference.made import free_port, make_bundle, start
+from tokcls.processes import below
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +55,11 @@ def test_ctrl_c_ends_a_server_and_every_process_it_started(bundle: Path, tmp_pat
     assert any(line.startswith("starting Ray (7-15 s)") for line in lines)
     assert "the log of Ray and of the server goes to runs/serve.log" in lines
     assert (tmp_path / "runs" / "serve.log").stat().st_size > 0
-    below = _below(process.pid)
-    assert len(below) > 5
+    children = below(process.pid)
+    assert len(children) > 5
     assert stop(process) < 5.0
     assert process.returncode == 0
-    assert alive(below) == []
+    assert alive(children) == []
 
 
 @pytest.mark.alone
@@ -70,10 +70,10 @@ def test_ctrl_c_during_the_start_ends_everything_too(
     process = start([str(bundle), "--port", str(free_port())], tmp_path)
     read_until(process, stage)
     time.sleep(later)
-    below = _below(process.pid)
+    children = below(process.pid)
     assert stop(process) < 5.0
     assert process.returncode == 0
-    assert alive(below) == []
+    assert alive(children) == []
 
 
 @pytest.mark.parametrize("option", ["--port", "--metrics-port"])

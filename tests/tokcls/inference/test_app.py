@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from sweeps.stop import _below
 from tests.tokcls.inference.made import RunningServer, free_port
 from tests.tokcls.inference.test_predictor import long_text
 from tokcls.inference.app import BATCH, weight
@@ -25,6 +24,7 @@ from tokcls.inference.ingress import available
 from tokcls.inference.predictor import Predictor
 from tokcls.inference.request import MAX_BODY, MAX_CHARACTERS, Request
 from tokcls.inference.server import PortInUse, check_port
+from tokcls.processes import below
 
 TEXT = "Anna flew from Lisbon to Oslo on Monday ."
 
@@ -149,7 +149,7 @@ def test_the_server_says_what_it_serves(server: RunningServer) -> None:
 
 @pytest.mark.alone
 def test_no_process_of_the_server_loads_torch(server: RunningServer) -> None:
-    maps = {child: Path(f"/proc/{child}/maps") for child in _below(server.pid)}
+    maps = {child: Path(f"/proc/{child}/maps") for child in below(server.pid)}
     replicas = [
         child for child in maps if b"ServeReplica" in Path(f"/proc/{child}/cmdline").read_bytes()
     ]
@@ -162,7 +162,7 @@ def test_no_process_of_the_server_loads_torch(server: RunningServer) -> None:
 def listeners(pid: int) -> set[tuple[str, str]]:
     """Of a process and all below it: which listen where; addresses as the kernel writes them."""
     owner = {}
-    for child in [pid, *_below(pid)]:
+    for child in [pid, *below(pid)]:
         name = Path(f"/proc/{child}/cmdline").read_text().partition("\0")[0].strip()
         links = [os.readlink(file) for file in Path(f"/proc/{child}/fd").iterdir()]
         owner |= {link[8:-1]: name for link in links if link.startswith("socket:[")}
