@@ -10,7 +10,7 @@ from tokcls.data.prepared import Prepared
 from tokcls.inference.engines import FILES
 from tokcls.inference.predictor import Predictor
 from tokcls.labels.plan import TypePlan
-from tokcls.labels.significance import p_value
+from tokcls.labels.significance import f1, p_value
 from tokcls.labels.spans import Span
 from tokcls.model.evaluation import Evaluation
 
@@ -53,7 +53,7 @@ def judge(gold: Spans, exact: Spans, faster: Spans) -> dict[str, Any]:
     `admitted` says whether it may answer. `agreement` is the F1 of the one against the other,
     `f1_difference` what the faster one gains; all from 0 to 1.
     """
-    before, after = _f1(gold, exact), _f1(gold, faster)
+    before, after = f1(gold, exact), f1(gold, faster)
     # A span that is now wrong leaves the number of spans, F1's divisor, as it is.
     allowed = max(LOSS, 2 * SPANS / max(1, _size(gold) + _size(exact)))
     chance = p_value(gold, exact, faster)
@@ -64,7 +64,7 @@ def judge(gold: Spans, exact: Spans, faster: Spans) -> dict[str, Any]:
         "f1_difference": after - before,
         "f1_loss_allowed": allowed,
         "p_value": chance,
-        "agreement": _f1(exact, faster),
+        "agreement": f1(exact, faster),
         "sentences": len(gold),
         "sentences_that_differ": sum({*a} != {*b} for a, b in zip(exact, faster, strict=True)),
     }
@@ -72,9 +72,3 @@ def judge(gold: Spans, exact: Spans, faster: Spans) -> dict[str, Any]:
 
 def _size(spans: Spans) -> int:
     return sum(len({*each}) for each in spans)
-
-
-def _f1(gold: Spans, found: Spans) -> float:
-    right = sum(len({*g} & {*f}) for g, f in zip(gold, found, strict=True))
-    total = _size(gold) + _size(found)
-    return 2 * right / total if total else 1.0

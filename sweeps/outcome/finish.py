@@ -85,15 +85,30 @@ def finish(
     _export(network, assignment, data, building)
     manifest = seal(building, manifest)
     plan = type_plan(assignment.config.labels, data.types)
-    manifest = _calibrated(manifest, _check_parity(building, words, data, evaluations, plan))
-    if int8 and "validation" in evaluations:
-        judged = add_int8(building, words, data, evaluations["validation"], plan)
-        manifest = replace(manifest, receipt={**manifest.receipt, "int8": judged})
+    manifest = _admitted(building, manifest, words, data, evaluations, plan, int8=int8)
     seal(building, _with_parity(manifest, building, network))
     check_parity(Predictor.from_bundle(building))
     shutil.rmtree(folder, ignore_errors=True)
     building.replace(folder)
     return Finished(folder, metrics)
+
+
+def _admitted(
+    building: Path,
+    manifest: Manifest,
+    words: Words,
+    data: Prepared,
+    evaluations: Mapping[str, Evaluation],
+    plan: TypePlan,
+    *,
+    int8: bool,
+) -> Manifest:
+    """Hold the engines to what torch finds; their temperature and 8 bit's figures are noted."""
+    manifest = _calibrated(manifest, _check_parity(building, words, data, evaluations, plan))
+    if not int8 or "validation" not in evaluations:
+        return manifest
+    judged = add_int8(building, words, data, evaluations["validation"], plan)
+    return replace(manifest, receipt={**manifest.receipt, "int8": judged})
 
 
 def _schema(assignment: Assignment, data: Prepared) -> LabelSchema:

@@ -38,6 +38,12 @@ def p_value(gold: Spans, one: Spans, other: Spans, *, seed: int = 0) -> float:
     return (as_large + 1) / (ROUNDS + 1)
 
 
+def f1(gold: Spans, found: Spans) -> float:
+    """Compute F1, from 0 to 1, of spans that are compared whole; 0/0 is 0.0."""
+    counts = _counts(gold, found).sum(axis=0)
+    return float(_f1(counts, sum(len({*spans}) for spans in gold)))
+
+
 def _counts(gold: Spans, found: Spans) -> npt.NDArray[np.int64]:
     """Count each sentence's right spans, and its spans: int64[S, 2]."""
     pairs = ((len({*g} & {*f}), len({*f})) for g, f in zip(gold, found, strict=True))
