@@ -14,10 +14,10 @@ from tokcls.errors import BackboneError, BundleError, TokclsError
 from tokcls.inference.bundle import Manifest, Window
 from tokcls.inference.engines import FP32, TORCH
 from tokcls.inference.predictor import Predictor
+from tokcls.inference.settings import DEFAULT
 from tokcls.inference.sources import NothingToServe, SeveralToServe, is_foreign, locate
 from tokcls.trained import find_trained, is_trained, read_description
 
-DEFAULT = "dslim/bert-base-NER"
 SHARED = 64  # sub-words of neighbouring windows, of a model that was not made here
 Say = Callable[[str], None]
 

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tokcls.errors import InputError, TokclsError
+from tokcls.inference.settings import DEFAULT
 
 if TYPE_CHECKING:
     from tokcls.inference.many import Answer
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 TEXTS_AT_ONCE = 256
 INTERRUPTED = 130
-DEFAULT = "dslim/bert-base-NER"
 EVERY_S = 10.0
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

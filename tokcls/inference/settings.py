@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 EngineName = Literal["auto", "fp32", "int8", "torch"]
+DEFAULT = "dslim/bert-base-NER"
+"""of the Hub, where no model is named and the registry has no champion"""
 BUSY_AT = 16
 """requests that a replica has at once, on average, before another is started"""
 
