@@ -121,6 +121,19 @@ def _even(batches: list[Longs], count: int) -> list[Longs]:
 
 
 @dataclass(frozen=True)
+class Batching:
+    """The batches that an engine is quickest with, and how many it computes at once.
+
+    Of `tokens` padded sub-words at most, or of one row. `padding` is the share of padding from
+    which two smaller ones are quicker.
+    """
+
+    tokens: int
+    padding: float
+    at_once: int = 1
+
+
+@dataclass(frozen=True)
 class Padded:
     """What a network reads: int64[B, L]; sub-word k of a window is in column len(prefix) + k."""
 

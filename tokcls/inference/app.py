@@ -36,6 +36,8 @@ WAITING_REQUESTS = 256
 BATCH, ON_GPU = 96, 512
 """what requests that share a batch may weigh, in units of eight sub-words: on a CPU no more than
 keeps it busy while others are read and answered"""
+LANES = 2
+"""batches that are answered at once: one is split or written while the other is computed"""
 BYTES_A_TOKEN, TOKENS_A_TEXT, TOKENS_A_UNIT = 4, 4, 8
 """about what a sub-word takes in UTF-8, and what a text adds: its special ids and its padding"""
 
@@ -69,7 +71,7 @@ class Replica:
                 raise
             # What it was started with may be gone.
             self.loaded = load(locate(settings.alias), threads, engine)
-        self.lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+        self.lanes = ThreadPoolExecutor(LANES, thread_name_prefix="answers")
         alias = settings.alias
         self.following = self._follow(Follower(alias, threads, engine)) if alias else None
         if engine == "torch":
@@ -112,13 +114,13 @@ class Replica:
     @serve.batch(
         max_batch_size=BATCH,
         batch_wait_timeout_s=BATCH_WAIT_S,
-        max_concurrent_batches=2,  # one is made ready while the other is computed
+        max_concurrent_batches=LANES,
         batch_size_fn=weight,
     )
     async def answer_batch(self, requests: list[Request]) -> list[bytes]:
         """Answer the requests that came in together."""
         loop, loaded, tally = asyncio.get_running_loop(), self.loaded, Counter[str]()
-        answers = await loop.run_in_executor(self.lane, answer, loaded.predictor, requests, tally)
+        answers = await loop.run_in_executor(self.lanes, answer, loaded.predictor, requests, tally)
         self.metrics.batch(sum(map(len, requests)), tally)
         if self.shadow:
             self.shadow.offer(loaded.located.version, requests, answers)

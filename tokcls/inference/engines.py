@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,25 +10,24 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from tokcls.data.batches import Padded
+from tokcls.data.batches import Batching, Padded
 from tokcls.errors import BundleError
 from tokcls.inference.settings import usable_cpus
 
 FP32, TORCH = "fp32", "torch"
 FILES = {FP32: "model.onnx", "int8": "model.int8.onnx"}
+CACHED, PADDING = 256, 0.1
+"""sub-words whose activations stay in a CPU's cache; more of them take longer, each"""
 
 
 class Engine(Protocol):
-    """What computes scores: float32[B, L, tags] of a padded batch.
-
-    `padding` is the share of padding in a batch from which two smaller ones are quicker.
-    """
+    """What computes scores: float32[B, L, tags] of a padded batch."""
 
     @property
     def tags(self) -> int: ...
 
     @property
-    def padding(self) -> float: ...
+    def batching(self) -> Batching: ...
 
     def run(self, padded: Padded) -> npt.NDArray[np.float32]: ...
 
@@ -55,17 +52,19 @@ def open_engine(folder: str | Path, name: str, *, threads: int | None = None) ->
             f"{folder} has no {path.name}: it was not asked for, or not admitted, when the bundle "
             "was made, as its receipt says; serve it with the engine fp32"
         )
-    kind = Onnx if name == FP32 else OnnxByRow
-    return kind(path, threads=threads or usable_cpus())
+    at_once = threads or usable_cpus()
+    if name == FP32:
+        return Onnx(path, Batching(CACHED, PADDING, at_once), threads=at_once)
+    # An engine of 8 bit scales what it multiplies by all that is in a batch: alone, a row's scores
+    # do not depend on what was asked beside it.
+    return Onnx(path, Batching(1, math.inf, at_once), threads=1)
 
 
 class Onnx:
     """Runs an ONNX file on the CPU. Safe to use from many threads."""
 
-    padding = 0.1  # one row alone takes hardly more time for each token than many
-
-    def __init__(self, path: Path, *, threads: int) -> None:
-        """Load the model, to be run with so many threads.
+    def __init__(self, path: Path, batching: Batching, *, threads: int) -> None:
+        """Load the model, each batch to be run with so many threads.
 
         Raises:
             BundleError: the file is not a model, or not one with the inputs and output expected.
@@ -83,44 +82,13 @@ class Onnx:
             )
         except Exception as error:  # ONNX Runtime's errors have no base class of their own
             raise BundleError(f"{path} cannot be loaded: {error}") from error
-        self.tags = _check(self._session, path)
+        self.tags, self.batching = _check(self._session, path), batching
 
     def run(self, padded: Padded) -> npt.NDArray[np.float32]:
         """Score a batch: float32[B, L, tags], meaningful where the attention mask is 1."""
         inputs = {"input_ids": padded.input_ids, "attention_mask": padded.attention_mask}
         logits: npt.NDArray[np.float32] = self._session.run(["logits"], inputs)[0]
         return logits
-
-
-class OnnxByRow(Onnx):
-    """Runs each row by itself, as many at a time as there are threads.
-
-    An engine of 8 bit scales what it multiplies by all that is in a batch: so a row's scores do not
-    depend on what was asked beside it. It is no slower, since nothing is padded.
-    """
-
-    padding = math.inf
-
-    def __init__(self, path: Path, *, threads: int) -> None:
-        super().__init__(path, threads=1)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="row")
-
-    def run(self, padded: Padded) -> npt.NDArray[np.float32]:
-        """Score a batch: float32[B, L, tags], 0 where the attention mask is 0."""
-        scores = np.zeros((*padded.input_ids.shape, self.tags), np.float32)
-
-        def row(number: int) -> None:
-            here = padded.attention_mask[number].astype(bool)
-            ids, mask = (
-                array[number : number + 1, here]
-                for array in (padded.input_ids, padded.attention_mask)
-            )
-            scores[number, here] = super(OnnxByRow, self).run(
-                replace(padded, input_ids=ids, attention_mask=mask)
-            )[0]
-
-        list(self._pool.map(row, range(len(scores))))
-        return scores
 
 
 def _check(session: Any, path: Path) -> int:

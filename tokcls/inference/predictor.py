@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -32,9 +33,6 @@ from tokcls.labels.calibration import log_sureness
 from tokcls.labels.decoding import decode_tags
 from tokcls.labels.schemes import SCHEMES
 from tokcls.labels.spans import Span
-
-TOKENS_PER_BATCH = 4096
-"""padded sub-words that go through the engine at once: bounds the memory of any call"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +97,7 @@ class Predictor:
         window = manifest.window
         self.manifest, self.engine = manifest, name
         self._engine = engine
+        self._pool = ThreadPoolExecutor(engine.batching.at_once, thread_name_prefix="batch")
         self._tokenizing = tokenizing(
             tokenizer,
             prefix=window.prefix,
@@ -262,10 +261,13 @@ class Predictor:
         scores = WordScores(words, windows, self.manifest.schema.unread)
         special = len(rule.prefix) + len(rule.suffix)
         lengths = windows.lengths() + special
+        batching = self._engine.batching
         batches = ordered_batches(
-            lengths, tokens_per_batch=TOKENS_PER_BATCH, padding=self._engine.padding
+            lengths, tokens_per_batch=batching.tokens, padding=batching.padding
         )
-        for batch in batches:
-            padded = pad(encoded, windows, batch, rule)
-            scores.add(batch, self._engine.run(padded), offset=len(rule.prefix))
+        padded = (pad(encoded, windows, batch, rule) for batch in batches)
+        alone = batching.at_once == 1 or len(batches) == 1
+        outputs = (map if alone else self._pool.map)(self._engine.run, padded)
+        for batch, logits in zip(batches, outputs, strict=True):
+            scores.add(batch, logits, offset=len(rule.prefix))
         return scores

@@ -10,9 +10,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from tokcls.data.batches import Padded
+from tokcls.data.batches import Batching, Padded
 from tokcls.errors import BundleError
 from tokcls.model.loader import quiet_transformers
+
+TOKENS = 4096
+"""padded sub-words that go through the network at once: bounds the memory of any call"""
 
 
 def load_torch(folder: str | Path) -> Torch:
@@ -40,7 +43,7 @@ class Torch:
         self._network = network.to(self._device).train(False)
         self._halves = self._device.type == "cuda" and torch.cuda.is_bf16_supported()
         self.tags = tags
-        self.padding = 0.25 if where == "cpu" else math.inf
+        self.batching = Batching(TOKENS, 0.25 if where == "cpu" else math.inf)
 
     def run(self, padded: Padded) -> npt.NDArray[np.float32]:
         """Score a batch: float32[B, L, tags], meaningful where the attention mask is 1."""

@@ -33,7 +33,7 @@ class Sorted:
     def __init__(self, engine: Torch, order: npt.NDArray[np.int64]) -> None:
         """`order`, int64[tags], is the output of each tag, -1 where there is none."""
         self._engine, self._order = engine, order
-        self.tags, self.padding = len(order), engine.padding
+        self.tags, self.batching = len(order), engine.batching
 
     def run(self, padded: Padded) -> npt.NDArray[np.float32]:
         """Score a batch: float32[B, L, tags]."""
