@@ -11,12 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sweeps.errors import without_keys
 from sweeps.search.storage import Folder, Storage, storage_at, write_json
 from sweeps.space.space import SearchSpace
 from tokcls.data.corpus import Corpus
 from tokcls.data.tokenizer import TOKENIZER, read_tokenizing
-from tokcls.errors import BackboneError, ConfigError
+from tokcls.errors import BackboneError, ConfigError, without_keys
 from tokcls.model.backbones import Backbone
 
 ANSWERS_WITHIN_S = 5.0

@@ -11,9 +11,7 @@ TokclsError
 
 from __future__ import annotations
 
-import re
-
-from tokcls.errors import TokclsError
+from tokcls.errors import TokclsError, without_keys
 
 
 class SweepError(TokclsError):
@@ -42,11 +40,6 @@ class RefusedError(RegistryError):
 
 class NothingFinished(SweepError):
     """No trial of the sweep came to a score."""
-
-
-def without_keys(text: str) -> str:
-    """Leave the user and password out of every URI in a text that people read."""
-    return re.sub(r"(?<=://)[^/\s]*@", "", text)
 
 
 def first_line(error: BaseException) -> str:

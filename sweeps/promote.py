@@ -33,7 +33,12 @@ def main(
         str | None, typer.Option(help="the registered model that a bundle becomes a version of")
     ] = None,
     rollback: Annotated[
-        bool, typer.Option("--rollback", help="make the champion before this one it again")
+        bool,
+        typer.Option(
+            "--rollback",
+            help="make the champion before this one it again; a second time goes forth to the "
+            "version that the first went back from",
+        ),
     ] = False,
 ) -> None:
     """Move the alias `champion`, which serving follows, to a model that works here.
@@ -64,7 +69,8 @@ def _moved(model: str, name: str | None, *, rollback: bool) -> str:
         if match is None or match["version"]:
             raise BundleError(f"{model!r}: with --rollback, name the model: models:/NAME")
         now, before = demote(match["name"], uri=uri)
-        return f"champion: models:/{match['name']}/{now} (before: {before or 'none'})"
+        moved = f"champion: models:/{match['name']}/{now} (before: {before or 'none'})"
+        return f"{moved}; --rollback again makes {before} it again" if before else moved
     if match is not None:
         if not match["version"]:
             raise BundleError(f"{model!r}: name the version that is to be champion: {model}/3")

@@ -12,6 +12,7 @@ TokclsError
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -76,3 +77,8 @@ class ClusterError(TokclsError):
 
 class InputError(TokclsError, ValueError):
     """What was sent for prediction is not acceptable."""
+
+
+def without_keys(text: str) -> str:
+    """Leave the user and password out of every URI in a text that people read."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tokcls.data.prepared import Prepared
+from tokcls.inference.bundle import read_manifest, seal
 from tokcls.inference.engines import FILES
 from tokcls.inference.predictor import Predictor
 from tokcls.labels.plan import TypePlan
@@ -31,14 +32,16 @@ def add_int8(
     """Write a bundle's model in 8 bit; it stays if it is admitted. Gives what was measured."""
     from tokcls.model.export import quantize
 
-    path = folder / FILES["int8"]
+    path, manifest = folder / FILES["int8"], read_manifest(folder)
     quantize(folder / FILES["fp32"], path)
+    seal(folder, manifest)
     predictor, split = Predictor.from_bundle(folder, engine="int8"), data.splits["validation"]
     found = predictor.decode_words(words["validation"], documents=split.text.tolist())
     faster = [plan.judged.apply([*over_parts.values()]) for _, over_parts in found]
     judged = judge([plan.scored.apply(spans) for spans in split.gold], exact.spans, faster)
     if not judged["admitted"]:
         path.unlink()
+        seal(folder, manifest)
     return judged
 
 
@@ -48,7 +51,7 @@ def has_int8(folder: Path) -> bool:
 
 
 def judge(gold: Spans, exact: Spans, faster: Spans) -> dict[str, Any]:
-    """Compare what a faster engine finds with what the exact one finds; the receipt's words.
+    """Compare what an engine finds with what the exact one finds; the receipt's words.
 
     `admitted` says whether it may answer. `agreement` is the F1 of the one against the other,
     `f1_difference` what the faster one gains; all from 0 to 1.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sweeps.errors import RegistryError
+from sweeps.errors import RegistryError, first_line
 from tokcls.inference.sources import CHAMPION
 
 PREVIOUS = "previous"
@@ -17,20 +17,32 @@ def version_of(client: Any, name: str, alias: str) -> str:
 
 
 def crown(client: Any, name: str, version: str) -> None:
-    """Make a version the champion; the present one stays at hand as `previous`."""
+    """Make a version the champion; the present one stays at hand as `previous`.
+
+    Raises RegistryError if only the second cannot be done.
+    """
     present = version_of(client, name, CHAMPION)
     if present == version:
         return
-    if present:
-        client.set_registered_model_alias(name, PREVIOUS, present)
+    # What is served comes first: `previous` must not be lost to a move that fails.
     client.set_registered_model_alias(name, CHAMPION, version)
+    if not present:
+        return
+    try:
+        client.set_registered_model_alias(name, PREVIOUS, present)
+    except Exception as error:
+        raise RegistryError(
+            f"{name}: version {version} is champion now, but version {present} could not be noted "
+            f"as the one before ({first_line(error)}); to go back, name it: "
+            f"models:/{name}/{present}"
+        ) from error
 
 
 def roll_back(client: Any, name: str, gate: Callable[[str], None]) -> tuple[str, str]:
     """Make `previous` the champion again, if `gate` does not raise, and the champion `previous`.
 
-    Gives the version that is champion now and the one that was. Raises RegistryError if there was
-    none before.
+    A second time it goes forth to where the first came from. Gives the version that is champion now
+    and the one that was. Raises RegistryError if there was none before.
     """
     before = version_of(client, name, PREVIOUS)
     present = version_of(client, name, CHAMPION)

@@ -16,7 +16,7 @@ from typing import Any
 
 from sweeps.console import Stages
 from sweeps.described import params_of, tags_of
-from sweeps.errors import RegistryError, without_keys
+from sweeps.errors import RegistryError
 from sweeps.outcome.finish import Finished
 from sweeps.outcome.leaderboard import Leaderboard
 from sweeps.outcome.registry import Registered, register
@@ -31,6 +31,7 @@ from sweeps.search.resume import Recalled, recall
 from sweeps.search.shown import End, SweepRun
 from sweeps.search.tracking import Tracker, tracking_uri
 from sweeps.space.space import SearchSpace
+from tokcls.errors import without_keys
 from tokcls.labels.types import TypeMap
 
 MOVES_WITHIN_S = 20.0  # a store that did nothing for so long is left to --resume

@@ -12,13 +12,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeps.outcome.admission import Words, add_int8, has_int8
+from sweeps.outcome.admission import Words, add_int8, has_int8, judge
 from sweeps.search.mailbox import Assignment
 from sweeps.search.shipping import here
 from sweeps.search.trial_folder import TrialFolder
 from tokcls.data.prepared import Prepared
 from tokcls.errors import BundleError
 from tokcls.inference.bundle import Manifest, seal
+from tokcls.inference.engines import FP32
 from tokcls.inference.parity import KEY, check_parity, record
 from tokcls.inference.predictor import Decoded, Predictor
 from tokcls.labels.calibration import Evidence, expected_calibration_error, fit_temperature
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 PREFIXES = {"validation": "val", "test": "test"}
+Found = Sequence[tuple[Decoded, Mapping[Span, Span]]]
+Served = Mapping[str, Sequence[Sequence[Span]]]
 VERSIONS = ("torch", "transformers", "pytorch-lightning", "ray", "onnxruntime")
 
 
@@ -103,12 +106,20 @@ def _admitted(
     *,
     int8: bool,
 ) -> Manifest:
-    """Hold the engines to what torch finds; their temperature and 8 bit's figures are noted."""
-    manifest = _calibrated(manifest, _check_parity(building, words, data, evaluations, plan))
-    if not int8 or "validation" not in evaluations:
+    """Hold the engines to what torch finds; their temperature and figures are noted."""
+    found = _found(building, words, data, evaluations)
+    evidence = {name: _evidence(each, data.splits[name].gold, plan) for name, each in found.items()}
+    manifest = _calibrated(manifest, evidence)
+    served = {name: _judged_spans(each, plan) for name, each in found.items()}
+    _check_parity(building, served, evaluations)
+    if "validation" not in evaluations:
         return manifest
-    judged = add_int8(building, words, data, evaluations["validation"], plan)
-    return replace(manifest, receipt={**manifest.receipt, "int8": judged})
+    exact = evaluations["validation"]
+    gold = [plan.scored.apply(spans) for spans in data.splits["validation"].gold]
+    judged = {FP32: judge(gold, exact.spans, served["validation"])}
+    if int8:
+        judged["int8"] = add_int8(building, words, data, exact, plan)
+    return replace(manifest, receipt={**manifest.receipt, **judged})
 
 
 def _schema(assignment: Assignment, data: Prepared) -> LabelSchema:
@@ -187,39 +198,34 @@ def _receipt(assignment: Assignment, data: Prepared, epoch: int) -> dict[str, An
     }
 
 
-def _check_parity(
-    folder: Path,
-    words: Words,
-    data: Prepared,
-    evaluations: Mapping[str, Evaluation],
-    plan: TypePlan,
-) -> dict[str, Evidence]:
-    """Predict the evaluated splits with the bundle's engine; its spans must be torch's spans.
-
-    They are compared as they are scored: `plan` makes scored types of the bundle's types. Gives
-    by split what was found, for `_calibrated`.
-    """
+def _found(
+    folder: Path, words: Words, data: Prepared, evaluations: Mapping[str, Evaluation]
+) -> dict[str, Found]:
+    """Predict the evaluated splits with the bundle's engine."""
     predictor = Predictor.from_bundle(folder)
-    evidence = {}
+    return {
+        name: predictor.decode_words(words[name], documents=data.splits[name].text.tolist())
+        for name in evaluations
+    }
+
+
+def _judged_spans(found: Found, plan: TypePlan) -> list[Sequence[Span]]:
+    """Make scored types of the bundle's types."""
+    return [plan.judged.apply([*over_parts.values()]) for _, over_parts in found]
+
+
+def _check_parity(folder: Path, served: Served, evaluations: Mapping[str, Evaluation]) -> None:
+    """Refuse an engine whose spans are not torch's spans."""
     for name, evaluation in evaluations.items():
-        split = data.splits[name]
-        found = predictor.decode_words(words[name], documents=split.text.tolist())
-        served = [plan.judged.apply([*over_parts.values()]) for _, over_parts in found]
-        evidence[name] = _evidence(found, split.gold, plan)
-        wrong = sum(a != b for a, b in zip(served, evaluation.spans, strict=True))
+        wrong = sum(a != b for a, b in zip(served[name], evaluation.spans, strict=True))
         if wrong:
             raise BundleError(
-                f"{folder}: ONNX Runtime and torch differ in {wrong} of {len(served)} sentences "
-                f"of the {name} split; the bundle is not used"
+                f"{folder}: ONNX Runtime and torch differ in {wrong} of {len(served[name])} "
+                f"sentences of the {name} split; the bundle is not used"
             )
-    return evidence
 
 
-def _evidence(
-    found: Sequence[tuple[Decoded, Mapping[Span, Span]]],
-    gold: Sequence[Sequence[Span]],
-    plan: TypePlan,
-) -> Evidence:
+def _evidence(found: Found, gold: Sequence[Sequence[Span]], plan: TypePlan) -> Evidence:
     """Tell of each predicted span whether it is right, as it is scored."""
     evidence = Evidence()
     for (decoded, over_parts), spans in zip(found, gold, strict=True):

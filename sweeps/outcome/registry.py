@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import tokcls
-from sweeps.errors import RegistryError, without_keys
+from sweeps.errors import RegistryError
 from sweeps.outcome.aliases import crown, roll_back, version_of
 from sweeps.search.patience import patience
 from tokcls.data.corpus import Sentence
-from tokcls.errors import BundleError, TokclsError
+from tokcls.errors import BundleError, TokclsError, without_keys
 from tokcls.inference.bundle import MANIFEST
 from tokcls.inference.parity import check_parity
 from tokcls.inference.predictor import Predictor

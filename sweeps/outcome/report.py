@@ -9,12 +9,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sweeps.errors import without_keys
 from sweeps.outcome.finish import Finished
 from sweeps.outcome.leaderboard import COLUMNS, Leaderboard
 from sweeps.outcome.registry import Registered
 from sweeps.search.events import Trial
 from sweeps.search.tracking import DEFAULT_URI
+from tokcls.errors import without_keys
 
 EXAMPLE = '{"inputs": "Ada Lovelace was born in London."}'
 

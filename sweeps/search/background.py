@@ -13,10 +13,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from sweeps.errors import RefusedError, first_line, without_keys
+from sweeps.errors import RefusedError, first_line
 from sweeps.search.events import Retry, Trial
 from sweeps.search.mailbox import Epoch
 from sweeps.search.shown import End, Figures
+from tokcls.errors import without_keys
 
 SWEEP, FIGURES, END = "the sweep's own run", "the sweep's figures", "the sweep's end"
 SHORTEST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0

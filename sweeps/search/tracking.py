@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sweeps.errors import RefusedError, RegistryError, first_line, without_keys
+from sweeps.errors import RefusedError, RegistryError, first_line
 from sweeps.search.events import Trial
 from sweeps.search.patience import patience
 from sweeps.search.shown import (
@@ -34,6 +34,7 @@ from sweeps.search.shown import (
     points_of_sweep,
     tags_of,
 )
+from tokcls.errors import without_keys
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 PARENT_TAG = "mlflow.parentRunId"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sweeps.errors import first_line, without_keys
+from sweeps.errors import first_line
+from tokcls.errors import without_keys
 
 
 @pytest.mark.parametrize(

@@ -50,10 +50,15 @@ def test_bundles_become_versions_and_the_one_before_can_come_back(
         assert (done.returncode, done.stdout) == (0, f"champion: models:/ner/{version}\n"), done
     assert aliases(tmp_path) == {"champion": "2", "previous": "1"}
     back = promote(tmp_path, "models:/ner", "--rollback")
-    assert back.stdout == "champion: models:/ner/1 (before: 2)\n"
+    again = "--rollback again makes {} it again\n"
+    assert back.stdout == f"champion: models:/ner/1 (before: 2); {again.format(2)}"
     assert aliases(tmp_path) == {"champion": "1", "previous": "2"}
-    again = promote(tmp_path, "models:/ner/1")
-    assert again.stdout == "champion: models:/ner/1 (before: 1)\n"
+    forth = promote(tmp_path, "models:/ner", "--rollback")
+    assert forth.stdout == f"champion: models:/ner/2 (before: 1); {again.format(1)}"
+    assert aliases(tmp_path) == {"champion": "2", "previous": "1"}
+    promote(tmp_path, "models:/ner", "--rollback")
+    same = promote(tmp_path, "models:/ner/1")
+    assert same.stdout == "champion: models:/ner/1 (before: 1)\n"
     for unclear in (("models:/ner",), ("models:/ner/2", "--rollback")):
         assert "name the " in promote(tmp_path, *unclear).stderr
     missing = promote(tmp_path, "models:/ner/7")

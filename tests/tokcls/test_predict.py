@@ -131,3 +131,15 @@ def test_without_a_champion_the_default_is_tried_and_both_are_said(tmp_path: Pat
     assert "no MLflow database" in said
     assert "taking dslim/bert-base-NER of the Hub instead" in said
     assert "cannot be reached" in said
+
+
+def test_without_mlflow_the_default_is_tried_too(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").touch()
+    code = (
+        f"import sys; sys.modules['mlflow'] = None\nfrom tokcls.predict import app\napp([{TEXT!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 1
+    said = done.stderr.decode()
+    assert "registered models need MLflow: pip install" in said
+    assert "taking dslim/bert-base-NER of the Hub instead" in said

@@ -27,16 +27,23 @@ class Labelled:
     score: float
     start: int
     end: int
-    number: int = 0
-    piece: str = ""
 
 
-def each_alone(given: SubWords, labels: Sequence[str]) -> list[Labelled]:
-    """Label each sub-word by its best label; `number` counts from 1, as if behind a prefix."""
+@dataclass(frozen=True)
+class SubWord(Labelled):
+    """A labelled sub-word: its place among the text's tokens, and how its tokenizer writes it."""
+
+    number: int
+    piece: str
+
+
+def each_alone(given: SubWords, labels: Sequence[str]) -> list[SubWord]:
+    """Label each sub-word by its best label."""
     found = []
-    for number, (piece, chances) in enumerate(zip(given.pieces, given.chances, strict=True), 1):
+    for piece, chances in zip(given.pieces, given.chances, strict=True):
         label, score = _of_first(chances[None])
-        found.append(Labelled(labels[label], score, piece.start, piece.end, number, piece.text))
+        place = piece.start, piece.end, piece.number
+        found.append(SubWord(labels[label], score, *place, piece.text))
     return found
 
 
@@ -99,7 +106,7 @@ def _joined(run: Sequence[Labelled]) -> Labelled:
 def aggregated(given: SubWords, labels: Sequence[str], strategy: str) -> list[Labelled]:
     """Find what a strategy finds: sub-words for `none`, else entities, `O` among them."""
     if strategy == "none":
-        return each_alone(given, labels)
+        return [*each_alone(given, labels)]
     if strategy == "simple":
         return list(grouped(each_alone(given, labels)))
     return list(grouped(by_word(given, labels, CHOICES[strategy])))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from tokcls.inference.aggregation import Labelled
+from tokcls.inference.aggregation import Labelled, SubWord
 from tokcls.inference.offsets import places
 from tokcls.inference.predictor import Entity, Predictor
 from tokcls.inference.request import Request
@@ -74,7 +74,7 @@ def _plain(text: str, each: Entity | Labelled, at: Callable[[int], int]) -> Plai
     where = {"start": at(each.start), "end": at(each.end)}
     if isinstance(each, Entity):
         return each.as_dict() | where
-    if each.piece:
+    if isinstance(each, SubWord):
         alone = {"entity": each.label, "score": each.score, "index": each.number}
         return alone | {"word": each.piece} | where
     group = {"entity_group": each.label, "score": each.score}

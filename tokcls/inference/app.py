@@ -78,7 +78,7 @@ class Replica:
             batching: Any = self.answer_batch
             batching.set_max_batch_size(ON_GPU)
         self.metrics = Metrics()
-        self.shadow = Shadow(settings.shadow) if settings.shadow else None
+        self.shadow = Shadow(settings.shadow, engine) if settings.shadow else None
         if self.shadow:
             self.watching = asyncio.get_running_loop().create_task(self.shadow.watch())
 

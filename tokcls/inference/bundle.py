@@ -83,7 +83,7 @@ def seal(folder: str | Path, manifest: Manifest) -> Manifest:
         BundleError: a required file is missing, or a file could execute code when loaded.
     """
     folder = Path(folder)
-    names = _names(folder)
+    names = [name for name in _names(folder) if not _is_hidden(name)]
     missing = [name for name in REQUIRED if name not in names]
     if missing:
         raise BundleError(f"{folder}: a bundle needs {', '.join(REQUIRED)}; missing: {missing}")
@@ -100,7 +100,7 @@ def read_manifest(folder: str | Path) -> Manifest:
 
     Raises:
         BundleError: the folder is no bundle, was written by a newer version, lacks a file, or holds
-            one that was changed or that could execute code when loaded.
+            one that was changed, that nobody sealed or that could execute code when loaded.
     """
     folder = Path(folder)
     manifest = _parse(folder)
@@ -112,6 +112,13 @@ def read_manifest(folder: str | Path) -> Manifest:
             raise BundleError(
                 f"{folder / name} is not the file that was sealed (its SHA-256 differs); "
                 "copy the bundle again, or write a new one"
+            )
+    for name in names:
+        # Libraries load some files only because they are there, such as an adapter's.
+        if name not in manifest.files and not _is_hidden(name):
+            raise BundleError(
+                f"{folder / name} was not there when the bundle was sealed; "
+                "remove it, or copy the bundle again"
             )
     return manifest
 
@@ -161,6 +168,11 @@ def _names(folder: Path) -> list[str]:
         if path.is_file() and name != MANIFEST:
             names.append(name)
     return names
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether it is what systems and editors leave in any folder, such as .DS_Store."""
+    return any(part.startswith(".") for part in PurePosixPath(name).parts)
 
 
 def _sha256(path: Path) -> str:

@@ -60,6 +60,11 @@ def open_engine(folder: str | Path, name: str, *, threads: int | None = None) ->
     return Onnx(path, Batching(1, math.inf, at_once), threads=1)
 
 
+def has_engine(folder: str | Path, name: str) -> bool:
+    """Whether a bundle has an engine; torch needs only the weights, which every bundle has."""
+    return name == TORCH or (Path(folder) / FILES[name]).is_file()
+
+
 class Onnx:
     """Runs an ONNX file on the CPU. Safe to use from many threads."""
 

@@ -112,4 +112,4 @@ def _about(predictor: Predictor, files: Sequence[Path]) -> dict[str, Any]:
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     manifest = json.dumps(asdict(predictor.manifest), sort_keys=True)
     model = hashlib.sha256(manifest.encode()).hexdigest()
-    return {"model": model, "input": [list(each) for each in stats]}
+    return {"model": model, "engine": predictor.engine, "input": [list(each) for each in stats]}

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tokcls.inference.answer import answer
-from tokcls.inference.follow import EVERY_S, Follower, Loaded
+from tokcls.inference.engines import FP32
+from tokcls.inference.follow import EVERY_S, Complaints, Follower, Loaded
 from tokcls.inference.request import Request
 from tokcls.inference.sources import NoSuchAlias
 
@@ -63,9 +64,13 @@ class Agreement:
 class Shadow:
     """Follows a challenger and counts where it agrees with the champion, since either changed."""
 
-    def __init__(self, alias: str) -> None:
-        """Shadow with the version that `alias` (models:/NAME@ALIAS) names, on one CPU."""
-        self._follower = Follower(alias, threads=1)
+    def __init__(self, alias: str, engine: str = FP32) -> None:
+        """Shadow with the version that `alias` (models:/NAME@ALIAS) names, on one CPU.
+
+        `engine` is that of what answers, so that models are compared and not engines; a version
+        that does not have it runs in fp32.
+        """
+        self._follower = Follower(alias, 1, engine, or_fp32=True)
         self._challenger: Loaded | None = None
         self._counted = Agreement("", "")
         self._lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shadow")
@@ -76,15 +81,12 @@ class Shadow:
 
         Without the alias there is no challenger; where one cannot be used, the one before stays.
         """
-        said = ""
+        complaints = Complaints()
         while True:
             try:
                 await self._look()
             except Exception as error:  # whatever it is, the champion answers
-                if str(error) != said:
-                    said = str(error)
-                    alias, kind = self._follower.alias, type(error).__name__
-                    _LOG.warning("%s is not compared: %s: %s", alias, kind, error)
+                complaints.say(f"{self._follower.alias} is not compared", error)
             await asyncio.sleep(every)
 
     async def _look(self) -> None:
@@ -141,8 +143,11 @@ class Shadow:
 
     def about(self, champion: str) -> dict[str, Any] | None:
         """Give what `GET /model` says beside a champion; None: there is nobody to compare."""
-        version = self._challenger.located.version if self._challenger else champion
-        return None if version == champion else self._since(champion, version).as_dict()
+        challenger = self._challenger
+        if challenger is None or challenger.located.version == champion:
+            return None
+        counted = self._since(champion, challenger.located.version)
+        return counted.as_dict() | {"engine": challenger.predictor.engine}
 
 
 def _spans(request: Request, text: bytes) -> set[tuple[int, str, int, int]]:

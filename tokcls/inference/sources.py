@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from tokcls.errors import BundleError
+from tokcls.errors import BundleError, without_keys
+from tokcls.inference import fetched
 from tokcls.inference.bundle import MANIFEST
 
 DEFAULT_REGISTRY = "sqlite:///mlflow.db"
@@ -21,6 +24,8 @@ CHAMPION = "champion"
 BUNDLE = "bundle"  # in a sweep's folder
 BAR = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 FLUENT = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")  # what MLflow sets beside its globals
+NOT_THERE = "RESOURCE_DOES_NOT_EXIST"  # MLflow's code
+_GLOBALS = threading.RLock()
 _MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>[0-9]+))")
 
 
@@ -29,7 +34,8 @@ def version_of(alias: str) -> str:
 
     Raises:
         NoSuchAlias: no version has it.
-        BundleError: there is no such model, or the registry does not answer.
+        Unanswered: the registry does not answer.
+        BundleError: there is no such model.
     """
     match = _MODEL_URI.fullmatch(alias)
     if match is None or not match["alias"]:
@@ -73,6 +79,10 @@ class NoSuchAlias(BundleError):
     """The registry answers, and no version of the model has the alias."""
 
 
+class Unanswered(BundleError):
+    """The registry, or the store that holds its files, does not answer; it may do so later."""
+
+
 class NothingToServe(BundleError):
     """No model was named, and none is there that could be meant."""
 
@@ -98,22 +108,16 @@ def locate(model: str | None = None) -> Located:
 
     Raises:
         NothingToServe: no name was given, and there is no champion, or more than one.
+        Unanswered: the registry or its store does not answer.
         BundleError: there is nothing of that name; the message says what there is.
     """
-    if model is not None and not model.startswith("models:"):
-        folder = Path(model).expanduser()
-        if (folder / BUNDLE / MANIFEST).is_file():
-            folder = folder / BUNDLE
-        if not (folder / MANIFEST).is_file():
-            raise BundleError(
-                f"{model!r} is not a bundle: there is no {folder / MANIFEST}; give a bundle's "
-                "folder, models:/NAME@ALIAS or models:/NAME/VERSION"
-            )
-        return Located(folder.resolve(), folder.resolve().name)
-    with _registry() as registry:
-        if model is None:
+    if model is None:
+        with _registry(NothingToServe) as registry:
             name = registry.only_champion()
             return registry.fetch(name, registry.version_of(name, CHAMPION))
+    if not model.startswith("models:"):
+        return _in_folder(model)
+    with _registry() as registry:
         match = _MODEL_URI.fullmatch(model)
         if match is None:
             raise BundleError(f"{model!r} must be models:/NAME@ALIAS or models:/NAME/VERSION")
@@ -121,13 +125,25 @@ def locate(model: str | None = None) -> Located:
         return registry.fetch(match["name"], version)
 
 
+def _in_folder(model: str) -> Located:
+    folder = Path(model).expanduser()
+    if (folder / BUNDLE / MANIFEST).is_file():
+        folder = folder / BUNDLE
+    if not (folder / MANIFEST).is_file():
+        raise BundleError(
+            f"{model!r} is not a bundle: there is no {folder / MANIFEST}; give a bundle's "
+            "folder, models:/NAME@ALIAS or models:/NAME/VERSION"
+        )
+    return Located(folder.resolve(), folder.resolve().name)
+
+
 class _Registry:
     """The questions asked of MLflow's model registry."""
 
     def __init__(self, mlflow: Any, uri: str) -> None:
-        self._mlflow = mlflow
+        self._mlflow, self._uri = mlflow, uri
         self._client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
-        self._uri = uri
+        self._shown = without_keys(uri)
 
     def only_champion(self) -> str:
         names = [name for name, aliases in self._models().items() if CHAMPION in aliases]
@@ -135,8 +151,8 @@ class _Registry:
             return names[0]
         if not names:
             raise NothingToServe(
-                f"no registered model in {self._uri} has the alias {CHAMPION!r}; run a sweep with "
-                "output.register_as first, or name a bundle's folder"
+                f"no registered model in {self._shown} has the alias {CHAMPION!r}; run a sweep "
+                "with output.register_as first, or name a bundle's folder"
             )
         choices = ", ".join(f"models:/{name}@{CHAMPION}" for name in names)
         raise SeveralToServe(f"several models could be meant; name one of: {choices}")
@@ -146,38 +162,63 @@ class _Registry:
         if alias not in aliases:
             there = ", ".join(f"{each} (version {n})" for each, n in sorted(aliases.items()))
             raise NoSuchAlias(
-                f"models:/{name}@{alias}: {name!r} in {self._uri} has no alias {alias!r}; "
+                f"models:/{name}@{alias}: {name!r} in {self._shown} has no alias {alias!r}; "
                 f"its aliases: {there or 'none'}"
             )
         return str(aliases[alias])
 
     def fetch(self, name: str, version: str) -> Located:
-        self._aliases(name)
-        found = self._client.search_model_versions(f"name='{name}'")
-        if version not in {str(each.version) for each in found}:
-            there = ", ".join(sorted(str(each.version) for each in found)) or "none"
-            raise BundleError(
-                f"models:/{name}/{version}: {name!r} in {self._uri} has no version {version}; "
-                f"its versions: {there}"
-            )
         uri = f"models:/{name}/{version}"
-        top = Path(self._mlflow.artifacts.download_artifacts(artifact_uri=uri))
-        manifests = sorted(top.rglob(MANIFEST))
-        if len(manifests) != 1:
-            raise BundleError(
-                f"{uri}: one bundle ({MANIFEST}) is expected among its files, found "
-                f"{len(manifests)}; register the model again from a bundle"
-            )
+        # A store of this machine is read where it is.
+        local = urlsplit(self._place(name, version)).scheme in ("", "file")
+        own = None if local else fetched.make_folder()
+        try:
+            manifests = sorted(self._download(uri, own).rglob(MANIFEST))
+            if len(manifests) != 1:
+                raise BundleError(
+                    f"{uri}: one bundle ({MANIFEST}) is expected among its files, found "
+                    f"{len(manifests)}; register the model again from a bundle"
+                )
+        except BaseException:
+            if own is not None:
+                fetched.remove(own)
+            raise
         return Located(manifests[0].parent.resolve(), f"models:/{name}", version)
 
+    def _place(self, name: str, version: str) -> str:
+        """Say where the store has a version's files."""
+        try:
+            return str(self._client.get_model_version_download_uri(name, version))
+        except self._mlflow.exceptions.MlflowException as error:
+            if error.error_code != NOT_THERE:
+                raise
+        self._aliases(name)
+        found = self._client.search_model_versions(f"name='{name}'")
+        there = ", ".join(sorted(str(each.version) for each in found)) or "none"
+        raise BundleError(
+            f"models:/{name}/{version}: {name!r} in {self._shown} has no version {version}; "
+            f"its versions: {there}"
+        )
+
+    def _download(self, uri: str, folder: Path | None) -> Path:
+        download = self._mlflow.artifacts.download_artifacts
+        with using(self._mlflow, self._uri):
+            try:
+                return Path(download(artifact_uri=uri, dst_path=folder and str(folder)))
+            except Exception as error:  # every kind of store has its own
+                said = without_keys(f"{uri} cannot be fetched from {self._uri}: {error}")
+                raise Unanswered(said) from error
+
     def _aliases(self, name: str) -> dict[str, Any]:
-        models = self._models()
-        if name not in models:
-            raise BundleError(
-                f"no model {name!r} is registered in {self._uri}; "
-                f"registered are: {', '.join(sorted(models)) or 'none'}"
-            )
-        return models[name]
+        try:
+            return dict(self._client.get_registered_model(name).aliases)
+        except self._mlflow.exceptions.MlflowException as error:
+            if error.error_code != NOT_THERE:
+                raise
+        raise BundleError(
+            f"no model {name!r} is registered in {self._shown}; "
+            f"registered are: {', '.join(sorted(self._models())) or 'none'}"
+        )
 
     def _models(self) -> dict[str, dict[str, Any]]:
         """Map every registered model's name to its aliases, which map to version numbers."""
@@ -192,21 +233,24 @@ class _Registry:
 
 
 @contextmanager
-def _registry() -> Iterator[_Registry]:
-    """Open the registry of MLFLOW_TRACKING_URI, else the file mlflow.db in this folder."""
+def _registry(without: type[BundleError] = BundleError) -> Iterator[_Registry]:
+    """Open the registry of MLFLOW_TRACKING_URI, else the file mlflow.db in this folder.
+
+    `without` is what is raised where MLflow is not installed.
+    """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_REGISTRY
     check_registry(uri)
     try:
         import mlflow
     except ImportError as error:
-        raise BundleError(
+        raise without(
             "registered models need MLflow: pip install 'mlflow>=3,<4'; or name a bundle's folder"
         ) from error
     try:
-        with using(mlflow, uri):
-            yield _Registry(mlflow, uri)
+        yield _Registry(mlflow, uri)
     except mlflow.exceptions.MlflowException as error:
-        raise BundleError(f"the model registry {uri} did not answer: {error}") from error
+        said = without_keys(f"the model registry {uri} did not answer: {error}")
+        raise Unanswered(said) from error
 
 
 def check_registry(uri: str) -> None:
@@ -225,17 +269,21 @@ def check_registry(uri: str) -> None:
 
 @contextmanager
 def using(mlflow: Any, uri: str) -> Iterator[None]:
-    """Let MLflow's fluent calls use a store; they know it from global state, put back behind us."""
-    kept = {name: os.environ.get(name) for name in (*FLUENT, BAR)}
-    os.environ[BAR] = "false"
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(None)
-        mlflow.set_registry_uri("")
-        for name, value in kept.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+    """Let MLflow's fluent calls use a store; they know it from global state, put back behind us.
+
+    One thread at a time: the others wait.
+    """
+    with _GLOBALS:
+        kept = {name: os.environ.get(name) for name in (*FLUENT, BAR)}
+        os.environ[BAR] = "false"
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        try:
+            yield
+        finally:
+            mlflow.set_tracking_uri(None)
+            mlflow.set_registry_uri("")
+            for name, value in kept.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value

@@ -18,12 +18,16 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Piece:
-    """A sub-word as its tokenizer writes it; where it is in the text; the number of its word."""
+    """A sub-word as its tokenizer writes it; where it is in the text; the number of its word.
+
+    `number` is its own: its place among the text's tokens, special ones before it included.
+    """
 
     text: str
     start: int
     end: int
     word: int
+    number: int
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,11 @@ def place(texts: Sequence[Sequence[Word]], tokenizing: Tokenizing) -> list[list[
                 words[word].start + start,
                 words[word].start + end,
                 word,
+                number,
             )
-            for text, word, (start, end) in zip(
-                encoding.tokens, encoding.word_ids, encoding.offsets, strict=True
+            for number, (text, word, (start, end)) in enumerate(
+                zip(encoding.tokens, encoding.word_ids, encoding.offsets, strict=True),
+                len(tokenizing.prefix),
             )
         ]
         for words, encoding in zip(texts, encodings, strict=True)

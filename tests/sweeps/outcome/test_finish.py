@@ -94,7 +94,12 @@ def test_a_bundle_keeps_the_learned_types_and_is_scored_by_the_coarser_ones(
         assert 0.0 <= calibration[name]["error_uncalibrated"] <= 1.0
     assert len(manifest.receipt[KEY]["found"]) == len(TEXTS)
     check_parity(Predictor.from_bundle(finished.folder))
+    exact = manifest.receipt["fp32"]
+    assert (exact["admitted"], exact["agreement"], exact["f1_difference"]) == (True, 1.0, 0.0)
+    assert exact["f1"] == pytest.approx(finished.metrics["val_f1"])
+    assert exact["sentences"] == len(corpus.validation)
     judged = manifest.receipt["int8"]
+    assert {*judged} == {*exact}
     assert judged["admitted"] is ("model.int8.onnx" in manifest.files)
     assert judged["admitted"] is ("found_int8" in manifest.receipt[KEY])
     assert judged["f1"] - judged["f1_difference"] == pytest.approx(finished.metrics["val_f1"])

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.tiny import ModelKind, tiny_model
 from tests.tokcls.inference.test_pipeline_parity import texts
 from tests.tokcls.inference.test_predictor import long_text
-from tokcls.inference.aggregation import aggregated
+from tokcls.inference.aggregation import SubWord, aggregated
 from tokcls.inference.answer import answer
 from tokcls.inference.contract import Parameters
 from tokcls.inference.predictor import Predictor
 from tokcls.inference.request import Request
 from tokcls.inference.sub_words import Piece, SubWords
+from tokcls.loading import load_model
 
 STRATEGIES = ("none", "simple", "first", "average", "max")
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
@@ -50,6 +52,25 @@ def test_a_strategy_is_that_of_the_pipeline(
             ]
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "roberta"])
+def test_sub_words_are_numbered_as_the_pipeline_numbers_them(
+    kind: ModelKind, tmp_path: Path
+) -> None:
+    from transformers import AutoModelForTokenClassification, pipeline
+
+    folder = tiny_model(kind, tmp_path / kind)
+    names = {"num_labels": 3, "id2label": {0: "O", 1: "B-PER", 2: "B-LOC"}}
+    AutoModelForTokenClassification.from_pretrained(folder, **names).save_pretrained(folder)
+    text = " Anna flew to Oslo ."  # a word behind a blank is one thing to every tokenizer
+    theirs: Any = pipeline("token-classification", str(folder), ignore_labels=[], device="cpu")
+    wanted = [(one["index"], one["word"]) for one in theirs(text)]
+    (found,) = load_model(str(folder)).predictor.aggregate_texts([text], "none")
+    assert [(one.number, one.piece) for one in found if isinstance(one, SubWord)] == wanted
+    assert wanted[0][0] == (0 if kind == "gpt2" else 1)
+
+
 def key_of(one: dict[str, Any]) -> str:
     return str(one.get("entity") or one.get("entity_group"))
 
@@ -81,7 +102,7 @@ def test_texts_without_a_sub_word_are_answered(predictor: Predictor) -> None:
 
 
 def given(*rows: tuple[int, dict[str, float]]) -> SubWords:
-    pieces = [Piece("x", at, at + 1, word) for at, (word, _) in enumerate(rows)]
+    pieces = [Piece("x", at, at + 1, word, at) for at, (word, _) in enumerate(rows)]
     chances = np.array([[one.get(label, 0.0) for label in LABELS] for _, one in rows])
     return SubWords(pieces, chances)
 

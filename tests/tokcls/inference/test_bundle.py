@@ -82,6 +82,24 @@ def test_a_file_that_may_execute_code_is_refused(folder: Path, name: str) -> Non
         seal(folder, WRITTEN)
 
 
+@pytest.mark.parametrize("name", ["adapter_config.json", "a.dill", "sub/run.py", "b.safetensors"])
+def test_a_file_that_nobody_sealed_is_refused(folder: Path, name: str) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).touch()
+    with pytest.raises(BundleError, match=rf"{name} was not there when .* sealed; remove it"):
+        read_manifest(folder)
+    seal(folder, WRITTEN)
+    assert name in read_manifest(folder).files
+
+
+def test_what_a_system_leaves_in_any_folder_is_no_part_of_a_bundle(folder: Path) -> None:
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "note").touch()
+    (folder / ".DS_Store").touch()
+    read_manifest(folder)
+    assert set(seal(folder, WRITTEN).files) == set(FILES)
+
+
 def test_a_newer_format_asks_for_an_upgrade(folder: Path) -> None:
     edit(folder, format=2)
     with pytest.raises(BundleError, match=r"format 2, .* reads up to 1; upgrade"):

@@ -26,7 +26,7 @@ def both(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("int8") / "bundle"
     shutil.copytree(bundle, folder)
     quantize(folder / FILES["fp32"], folder / FILES["int8"])
-    seal(folder, read_manifest(folder))
+    seal(folder, read_manifest(bundle))
     return folder
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ import pytest
 
 from tests.tokcls.inference.made import free_port, start
 from tokcls.errors import BundleError
+from tokcls.inference import fetched
+from tokcls.inference import follow as module
 from tokcls.inference.follow import Follower, Loaded, follow, load
-from tokcls.inference.sources import Located, locate
+from tokcls.inference.sources import Located, Unanswered, locate
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -55,6 +58,67 @@ def test_the_alias_is_followed_but_to_nothing_that_does_not_work(registry: Any) 
     assert loaded is not None
     assert loaded.located.version == "2"
     assert loaded.predictor.predict_texts(["Anna flew to Oslo ."])[0]
+
+
+def test_a_version_without_a_bundle_is_fetched_once(registry: Any, tmp_path: Path) -> None:
+    (tmp_path / "model-5").mkdir()
+    registry.create_model_version("ner", str(tmp_path / "model-5"))
+    registry.set_registered_model_alias("ner", "champion", "5")
+    follower = Follower(ALIAS, 1)
+    with pytest.raises(BundleError, match=r"one bundle .* is expected"):
+        follower.look("1")
+    assert follower.look("1") is None
+
+
+def test_a_version_that_fails_in_the_engine_is_tried_once(
+    registry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "check_parity", raising(RuntimeError("an engine's own")))
+    registry.set_registered_model_alias("ner", "champion", "2")
+    follower = Follower(ALIAS, 1)
+    with pytest.raises(RuntimeError):
+        follower.look("1")
+    assert follower.look("1") is None
+
+
+def test_what_does_not_answer_is_asked_again(
+    registry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.set_registered_model_alias("ner", "champion", "2")
+    follower = Follower(ALIAS, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "version_of", raising(Unanswered("no registry")))
+        for _ in range(2):
+            with pytest.raises(Unanswered):
+                follower.look("1")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "locate", raising(Unanswered("no store")))
+        with pytest.raises(Unanswered):
+            follower.look("1")
+        assert follower.look("1") is None  # each time it might be downloaded whole
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + module.AGAIN_AFTER_S)
+    assert follower.look("1") is not None
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def called(*_: Any) -> Any:
+        raise error
+
+    return called
+
+
+def test_what_was_fetched_is_gone_once_it_is_loaded_or_of_no_use(bundle: Path) -> None:
+    good, bad = fetched.make_folder(), fetched.make_folder()
+    shutil.copytree(bundle, good / "bundle")
+    loaded = load(Located(good / "bundle", "ner", "1"), 1)
+    assert loaded.predictor.predict_texts(["Anna flew to Oslo ."])[0]
+    with pytest.raises(BundleError):
+        load(Located(bad / "bundle", "ner", "1"), 1)
+    assert not good.exists()
+    assert not bad.exists()
+    load(Located(bundle, "ner", "1"), 1)
+    assert bundle.exists()  # it was not fetched
 
 
 def test_whatever_is_wrong_is_said_once_and_ends_nothing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,10 @@ def test_answers_to_something_else_are_not_mixed_in(predictor: Predictor, tmp_pa
 
     with pytest.raises(KeyboardInterrupt):
         predict_files(predictor, source, output, told=stop)
+    faster = copy(predictor)
+    faster.engine = "int8"
+    with pytest.raises(InputError, match=r"answers of another model or to other files; remove"):
+        predict_files(faster, source, output)
     source.write_text("another text\n")
     with pytest.raises(InputError, match=r"answers of another model or to other files; remove"):
         predict_files(predictor, source, output)

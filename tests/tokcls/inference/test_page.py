@@ -6,7 +6,7 @@ import re
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,13 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 REFUSED = "Failed to load resource: the server responded"
 COLOURS = "[...document.querySelectorAll('mark')].map(m => getComputedStyle(m).backgroundColor)"
 TEXT = "\U0001f600 Anna flew from Lisbon to Oslo on Monday ."
-ABOUT = {"name": "models:/ner", "version": "7", "metrics": {"test_f1": 0.8125, "val_f1": 0.5}}
+HUES = "[...document.querySelectorAll('mark')].map(m => Number(m.style.getPropertyValue('--hue')))"
+ABOUT = {
+    "name": "models:/ner",
+    "version": "7",
+    "types": ["LOC", "ORG", "PER"],
+    "metrics": {"test_f1": 0.8125, "val_f1": 0.5},
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +47,13 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def running(predictor: Predictor, token: str = "") -> Iterator[str]:
+def running(
+    predictor: Predictor, token: str = "", about: Callable[[], dict[str, Any]] = lambda: ABOUT
+) -> Iterator[str]:
     async def answer_one(request: Request) -> bytes:
         return answer(predictor, [request])[0]
 
-    app = build_app(lambda: ABOUT, answer_one, Gate(token=token))
+    app = build_app(about, answer_one, Gate(token=token))
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=server.run)
@@ -70,10 +78,15 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
 
 
 @contextmanager
-def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
-    """Open the page; whatever it complains about, or asks of another server, fails the test."""
+def opened(browser: Browser, url: str, *, clock: bool = False, **options: Any) -> Iterator[Page]:
+    """Open the page; whatever it complains about, or asks of another server, fails the test.
+
+    With `clock` its time can be moved on.
+    """
     context = browser.new_context(**options)
     page = context.new_page()
+    if clock:
+        page.clock.install()
     complaints: list[str] = []
 
     def heard(message: ConsoleMessage) -> None:
@@ -137,11 +150,41 @@ def test_types_have_colours_of_their_own_in_light_and_dark(browser: Browser, url
     assert found["light"] != found["dark"]
 
 
+def test_types_are_as_far_from_each_other_in_hue_as_the_models_types_can_be(page: Page) -> None:
+    ask(page)
+    *_, anna, lisbon, oslo = page.evaluate(HUES)
+    assert (anna, lisbon, oslo) == (240, 0, 0)
+
+
+def test_the_model_line_is_taken_afresh_after_a_swap_but_not_with_every_answer(
+    browser: Browser, predictor: Predictor
+) -> None:
+    asked: list[int] = []
+
+    def about() -> dict[str, Any]:
+        asked.append(1)
+        return ABOUT | {"version": str(6 + len(asked))}
+
+    with running(predictor, about=about) as url, opened(browser, url, clock=True) as page:
+        line = page.locator("#about")
+        expect(line).to_have_text(re.compile("version 7"))
+        ask(page)
+        ask(page)
+        page.clock.fast_forward(11_000)
+        assert len(asked) == 1
+        ask(page)
+        expect(line).to_have_text(re.compile("version 8"))
+
+
 def test_scores_are_on_hover_and_the_threshold_hides_what_is_less_sure(page: Page) -> None:
     ask(page)
     titles = [mark.get_attribute("title") for mark in page.locator("mark").all()]
     assert all(re.fullmatch(r"(PER|LOC), score 0\.\d{3}|.*1\.000", title or "") for title in titles)
-    page.get_by_label("Show from a score of").fill("1")
+    slider = page.get_by_label("Show from a score of")
+    shown = f"0.00: {len(titles)} entities shown"
+    expect(slider).to_have_attribute("aria-valuetext", shown)
+    slider.fill("1")
+    expect(slider).to_have_attribute("aria-valuetext", "1.00: 0 entities shown")
     expect(page.locator("mark")).to_have_count(0)
     assert page.locator("#found").inner_text() == TEXT
     page.get_by_label("Show from a score of").fill("0")
@@ -158,6 +201,8 @@ def test_it_is_used_by_keyboard_and_read_by_a_screen_reader(page: Page) -> None:
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.getAttribute('aria-label')"))
     assert any(re.fullmatch(r"Anna: PER, score \d\.\d{3}", each or "") for each in reached)
+    named = re.compile(r"^Anna: PER, score")
+    expect(page.get_by_role("group", name=named)).to_have_count(1)
     assert said(page).get_attribute("aria-live") == "polite"
     for box in page.locator("input, textarea").all():
         assert box.evaluate("box => box.labels.length") == 1

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tokcls.inference.predictor import Predictor
 from tokcls.inference.request import Request, read_request
 from tokcls.inference.shadow import MOST_CHARACTERS, Agreement, Shadow
 from tokcls.inference.sources import challenger
+from tokcls.model.export import quantize
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -44,9 +46,9 @@ def models(registry: Any, bundle: Path, tmp_path: Path) -> Any:
 class Server:
     """What a replica does with its shadow: answer, offer, and tell."""
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: Predictor, engine: str) -> None:
         self.predictor, self.version = predictor, "1"
-        self.shadow = Shadow("models:/ner@challenger")
+        self.shadow = Shadow("models:/ner@challenger", engine)
 
     def answer(self, *requests: Request) -> None:
         self.shadow.offer(self.version, requests, answer(self.predictor, requests))
@@ -63,11 +65,11 @@ class Server:
         return self.told or {}
 
 
-def watched(predictor: Predictor, run: Callable[[Server], Any]) -> None:
+def watched(predictor: Predictor, run: Callable[[Server], Any], engine: str = "fp32") -> None:
     """Run a test on an event loop on which the alias is watched."""
 
     async def both() -> None:
-        server = Server(predictor)
+        server = Server(predictor, engine)
         watching = asyncio.create_task(server.shadow.watch(every=0.02))
         await run(server)
         watching.cancel()
@@ -87,6 +89,7 @@ def test_spans_that_both_found_or_one_alone_are_counted_anew_for_every_pair(
         server.answer(read(inputs=[TEXT, TEXT]), read(words=[TEXT.split()]))
         assert await server.until(lambda told: told is not None and told["texts"] > 0) == {
             "version": "5",
+            "engine": "fp32",
             "texts": 3,
             "spans_both": 6,
             "spans_champion_only": 3,
@@ -95,7 +98,7 @@ def test_spans_that_both_found_or_one_alone_are_counted_anew_for_every_pair(
         }
         models.set_registered_model_alias("ner", "challenger", "2")
         await server.until(lambda told: told is not None and told["version"] == "2")
-        assert server.told == Agreement("1", "2").as_dict()
+        assert server.told == Agreement("1", "2").as_dict() | {"engine": "fp32"}
         server.version = "2"  # the challenger was promoted
         assert server.told is None
         models.delete_registered_model_alias("ner", "challenger")
@@ -103,6 +106,29 @@ def test_spans_that_both_found_or_one_alone_are_counted_anew_for_every_pair(
         await server.until(lambda told: told is None)
 
     watched(predictor, run)
+
+
+def is_shown(version: str, told: dict[str, Any] | None) -> bool:
+    return told is not None and told["version"] == version
+
+
+def test_it_runs_in_the_engine_of_what_answers_where_it_has_that(
+    models: Any, bundle: Path, predictor: Predictor, tmp_path: Path
+) -> None:
+    folder = resealed(bundle, tmp_path / "model-6" / "artifacts" / "bundle")
+    quantize(folder / "model.onnx", folder / "model.int8.onnx")
+    seal(folder, read_manifest(bundle))
+    models.create_model_version("ner", str(tmp_path / "model-6"))
+
+    async def run(server: Server) -> None:
+        engines = {}
+        for version in ("6", "2"):
+            models.set_registered_model_alias("ner", "challenger", version)
+            shown = partial(is_shown, version)
+            engines[version] = (await server.until(shown))["engine"]
+        assert engines == {"6": "int8", "2": "fp32"}
+
+    watched(predictor, run, engine="int8")
 
 
 def test_while_the_challenger_is_at_work_answers_go_out_and_are_passed_over(

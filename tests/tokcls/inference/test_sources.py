@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.stores import BUCKET, s3_server
 from tokcls.errors import BundleError
+from tokcls.inference import fetched
 from tokcls.inference.bundle import MANIFEST
-from tokcls.inference.sources import CHAMPION, NothingToServe, SeveralToServe, locate
+from tokcls.inference.sources import (
+    CHAMPION,
+    NothingToServe,
+    SeveralToServe,
+    Unanswered,
+    locate,
+    using,
+    version_of,
+)
 
 
 @pytest.fixture
@@ -53,6 +67,100 @@ def test_without_mlflow_the_line_that_installs_it_is_given(here: Path) -> None:
 
 
 @pytest.fixture
+def bucket(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A registry whose files are in a bucket: version 1 is a bundle, version 2 is none.
+
+    Gives the folder that temporary files go to.
+    """
+    import boto3
+    import mlflow
+
+    temporary = here / "temporary"
+    temporary.mkdir()
+    uri = f"sqlite:///{here / 'registry.db'}"
+    with s3_server() as server:
+        url = f"http://127.0.0.1:{server.port}"
+        for name, value in {
+            "MLFLOW_TRACKING_URI": uri,
+            "MLFLOW_S3_ENDPOINT_URL": url,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "TMPDIR": str(temporary),
+        }.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        store: Any = boto3.client("s3", endpoint_url=url)
+        client = mlflow.MlflowClient(uri, uri)
+        client.create_registered_model("ner")
+        for number, file in enumerate((f"artifacts/bundle/{MANIFEST}", "other"), 1):
+            store.put_object(Bucket=BUCKET, Key=f"model-{number}/{file}", Body=b"it")
+            client.create_model_version("ner", f"s3://{BUCKET}/model-{number}")
+        yield temporary
+    tempfile.tempdir = None
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_what_was_fetched_is_removed_when_told_and_when_it_is_no_bundle(bucket: Path) -> None:
+    located = locate("models:/ner/1")
+    assert (located.folder / MANIFEST).read_text() == "it"
+    assert [located.folder.is_relative_to(each) for each in bucket.iterdir()] == [True]
+    fetched.remove(located.folder)
+    with pytest.raises(BundleError, match=r"one bundle .* is expected among its files, found 0"):
+        locate("models:/ner/2")
+    assert list(bucket.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_what_was_fetched_is_gone_when_the_process_has_ended(bucket: Path) -> None:
+    code = (
+        "from tokcls.inference.sources import locate\n"
+        "print(locate('models:/ner/1').folder.is_dir())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+    assert list(bucket.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_wrong_is_said_without_keys(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:secret@127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    for ask in (locate, version_of):
+        with pytest.raises(Unanswered, match=r"registry http://127.0.0.1:1 did not") as raised:
+            ask(f"models:/ner@{CHAMPION}")
+        assert "secret" not in str(raised.value)
+
+
+def test_stores_are_used_one_thread_at_a_time() -> None:
+    told: list[str] = []
+    mlflow: Any = SimpleNamespace(
+        set_tracking_uri=lambda uri: told.append(uri or ""), set_registry_uri=lambda uri: None
+    )
+    inside, free = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with using(mlflow, "one"):
+            inside.set()
+            free.wait(20)
+
+    def second() -> None:
+        with using(mlflow, "two"):
+            pass
+
+    threads = [threading.Thread(target=each) for each in (first, second)]
+    threads[0].start()
+    inside.wait(20)
+    threads[1].start()
+    threads[1].join(0.1)
+    assert told == ["one"]
+    free.set()
+    for each in threads:
+        each.join()
+    assert told == ["one", "", "two", ""]
+
+
+@pytest.fixture
 def registry(here: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A real registry with two versions of `ner`, whose bundles lie below other files."""
     import mlflow
@@ -91,6 +199,10 @@ def test_a_registered_model_is_found_and_what_is_missing_is_said(registry: Any) 
     ):
         with pytest.raises(BundleError, match=message):
             locate(model)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr("mlflow.MlflowClient.search_registered_models")  # one model is asked for
+        assert version_of(f"models:/ner@{CHAMPION}") == "2"
 
     registry.create_registered_model("second")
     registry.create_model_version("second", "somewhere")
