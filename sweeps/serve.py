@@ -101,11 +101,13 @@ def main(
     if proxy == "haproxy" and not ingress.available():
         raise typer.BadParameter("Ray brings HAProxy on Linux only; use --proxy default")
     scale = _scale(replicas, most=None if write_config else usable_cpus())
-    settings = Settings(threads or _share(scale[1]), engine, None, shadow, 0, *scale)
+    settings = Settings(threads, engine, None, shadow, 0, *scale)
     if write_config is not None:
+        # The CPUs of this machine say nothing of those of a cluster's nodes.
         settings = replace(settings, gpus=int(engine == "torch"))
         _write_config(write_config, model, settings, Listening(host, port))
         return
+    settings = replace(settings, threads=threads or _share(settings.most))
     listening = Listening(host, port, metrics_port)
     serve_until_stopped(model, Terminal(), settings, listening, proxy=proxy)
 

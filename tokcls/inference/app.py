@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from ray import get_runtime_context, serve
 
-from tokcls.errors import BundleError, InputError
+from tokcls.errors import BundleError
 from tokcls.inference.answer import answer
 from tokcls.inference.follow import Follower, Loaded, follow, load
-from tokcls.inference.gate import Gate
+from tokcls.inference.gate import WITHIN_S, Gate
 from tokcls.inference.metrics import Metrics
 from tokcls.inference.request import Request
 from tokcls.inference.settings import EngineName, Settings
 from tokcls.inference.shadow import Shadow
-from tokcls.inference.sources import Located, challenger, is_alias, locate
+from tokcls.inference.sources import Located, challenger, is_alias, locate, version_of
 from tokcls.inference.web import build_app
 
 BATCH_WAIT_S = 0.003
@@ -53,6 +53,17 @@ def weight(requests: Sequence[Request]) -> int:
     return sum(min(BATCH, -(-each // TOKENS_A_UNIT)) for each in tokens)
 
 
+class Asked(NamedTuple):
+    """A request, and when on the monotonic clock nobody waits for its answer any more."""
+
+    request: Request
+    until: float
+
+
+def _weight(asked: Sequence[Asked]) -> int:
+    return weight([one.request for one in asked])
+
+
 @serve.ingress()
 class Replica:
     """One loaded bundle behind HTTP; a model given by name is looked up on the replica's node.
@@ -63,20 +74,13 @@ class Replica:
 
     def __init__(self, model: Located | str, settings: Settings) -> None:
         threads, engine = settings.threads, _engine(settings)
-        located = locate(model) if isinstance(model, str) else model
-        try:
-            self.loaded = load(located, threads, engine)
-        except BundleError:
-            if settings.alias is None:
-                raise
-            # What it was started with may be gone.
-            self.loaded = load(locate(settings.alias), threads, engine)
+        self.loaded = load_first(model, settings.alias, lambda it: load(it, threads, engine))
         self.lanes = ThreadPoolExecutor(LANES, thread_name_prefix="answers")
         alias = settings.alias
         self.following = self._follow(Follower(alias, threads, engine)) if alias else None
-        if engine == "torch":
-            batching: Any = self.answer_batch
-            batching.set_max_batch_size(ON_GPU)
+        self.budget = ON_GPU if engine == "torch" else BATCH
+        batching: Any = self.answer_batch
+        batching.set_max_batch_size(self.budget)
         self.metrics = Metrics()
         self.shadow = Shadow(settings.shadow, engine) if settings.shadow else None
         if self.shadow:
@@ -101,30 +105,48 @@ class Replica:
         return _describe(self.loaded) | compared
 
     async def answer_one(self, request: Request) -> bytes:
-        """Answer through the batch; a fault is logged by its place, without what caused it."""
-        try:
-            return bytes(await self.answer_batch(request))
-        except InputError:
-            raise
-        except Exception as error:
-            place = "".join(traceback.format_tb(error.__traceback__))
-            _LOG.error("prediction failed: %s\n%s", type(error).__name__, place)
-            raise HTTPException(500, "the server could not answer; its log says where") from None
+        """Answer through the batch, until nobody waits any more."""
+        return bytes(await self.answer_batch(Asked(request, time.monotonic() + WITHIN_S)))
 
     @serve.batch(
         max_batch_size=BATCH,
         batch_wait_timeout_s=BATCH_WAIT_S,
         max_concurrent_batches=LANES,
-        batch_size_fn=weight,
+        batch_size_fn=_weight,
     )
-    async def answer_batch(self, requests: list[Request]) -> list[bytes]:
-        """Answer the requests that came in together."""
+    async def answer_batch(self, asked: list[Asked]) -> list[bytes]:
+        """Answer the requests that came in together, as long as anybody waits."""
         loop, loaded, tally = asyncio.get_running_loop(), self.loaded, Counter[str]()
-        answers = await loop.run_in_executor(self.lanes, answer, loaded.predictor, requests, tally)
-        self.metrics.batch(sum(map(len, requests)), tally)
+        requests = [one.request for one in asked]
+        limited = loaded.predictor.within(max(one.until for one in asked) - time.monotonic())
+        answers = await loop.run_in_executor(self.lanes, answer, limited, requests, tally)
+        self.metrics.batch(sum(map(len, requests)), weight(requests) / self.budget, tally)
         if self.shadow:
             self.shadow.offer(loaded.located.version, requests, answers)
         return answers
+
+
+def load_first(
+    model: Located | str, alias: str | None, load_it: Callable[[Located], Loaded]
+) -> Loaded:
+    """Load what a replica begins with: what the alias names now, else what the server began with.
+
+    Raises:
+        BundleError: neither can be used.
+    """
+    if isinstance(model, str):
+        return load_it(locate(model))
+    if alias is None:
+        return load_it(model)
+    try:
+        if version_of(alias) != model.version:
+            return load_it(locate(alias))
+    except Exception as error:  # whatever it is, what served before may still
+        _LOG.warning("%s cannot be used now: %s: %s", alias, type(error).__name__, error)
+    try:
+        return load_it(model)
+    except BundleError:  # its folder may be gone
+        return load_it(locate(alias))
 
 
 def _engine(settings: Settings) -> str:
@@ -181,7 +203,7 @@ def application(model: Located | str, settings: Settings) -> serve.Application:
     deployment = serve.deployment(
         name="ner",
         max_ongoing_requests=2 * WAITING_REQUESTS,  # Serve would refuse without Retry-After
-        graceful_shutdown_timeout_s=2.0,
+        graceful_shutdown_timeout_s=WITHIN_S + 5.0,  # as long as a request may take, and more
         graceful_shutdown_wait_loop_s=0.1,
         max_constructor_retry_count=1,
         logging_config={"enable_access_log": False},

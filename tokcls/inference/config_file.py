@@ -11,6 +11,7 @@ HEAD = """\
 # serve deploy {file}      on a cluster where this package is installed
 #
 # Every replica looks the model up by itself: its node must see the folder, or MLFLOW_TRACKING_URI.
+# SERVE_TOKEN too is read there: for a token, set it where Ray is started, on every node.
 # HAProxy in front is switched on where Ray is started: RAY_SERVE_ENABLE_HA_PROXY=1 ray start ...
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +31,24 @@ class Engine(Protocol):
     def batching(self) -> Batching: ...
 
     def run(self, padded: Padded) -> npt.NDArray[np.float32]: ...
+
+
+class Until:
+    """An engine that begins no batch after a time of the monotonic clock."""
+
+    def __init__(self, engine: Engine, end: float) -> None:
+        self._engine, self._end = engine, end
+        self.tags, self.batching = engine.tags, engine.batching
+
+    def run(self, padded: Padded) -> npt.NDArray[np.float32]:
+        """Score a batch.
+
+        Raises:
+            TimeoutError: the time is over.
+        """
+        if time.monotonic() > self._end:
+            raise TimeoutError("the time for these texts is over")
+        return self._engine.run(padded)
 
 
 def open_engine(folder: str | Path, name: str, *, threads: int | None = None) -> Engine:

@@ -6,11 +6,16 @@ import asyncio
 import hmac
 import os
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 TOKEN = "SERVE_TOKEN"
+BLANKS = " \t"
+"""what may stand around a header's value; other white space is part of a token"""
 RETRY_AFTER_S = 1
+WITHIN_S = 60.0
+"""how long a request may take; then nobody waits for its answer"""
 
 
 class Refused(Exception):
@@ -31,11 +36,11 @@ class Gate:
 
     token: str = field(default_factory=lambda: os.environ.get(TOKEN, ""))
     most: int = 256
-    within: float = 60.0
+    within: float = WITHIN_S
     inside: int = 0
 
     def __post_init__(self) -> None:
-        self.token = self.token.strip()  # of a file, a line end
+        self.token = self.token.strip(BLANKS + "\r\n")  # of a file, a line end
 
     def check(self, authorization: str | None) -> None:
         """Compare a header `Authorization: Bearer TOKEN`, in a time that tells nothing of it.
@@ -47,8 +52,9 @@ class Gate:
             return
         kind, _, given = (authorization or "").partition(" ")
         # A header's bytes are read as Latin-1, whatever they were meant to be.
-        same = hmac.compare_digest(given.strip().encode("latin-1"), self.token.encode())
-        if kind.lower() != "bearer" or not same:
+        sent = given.strip(BLANKS).encode("latin-1")
+        same = [hmac.compare_digest(sent, each) for each in _written(self.token)]
+        if kind.lower() != "bearer" or not any(same):
             raise Refused(
                 401,
                 "this server wants a token; send the header `Authorization: Bearer TOKEN`",
@@ -76,3 +82,12 @@ class Gate:
             raise Refused(504, text) from None
         finally:
             self.inside -= 1
+
+
+def _written(token: str) -> list[bytes]:
+    """Give what clients may make of a token: some write headers in UTF-8, some in Latin-1."""
+    # A token of the environment that is no UTF-8 holds its bytes as half surrogate pairs.
+    written = [token.encode("utf-8", "surrogateescape")]
+    with suppress(UnicodeEncodeError):
+        written.append(token.encode("latin-1", "surrogateescape"))
+    return written

@@ -21,6 +21,11 @@ from pathlib import Path
 STATS, METRICS = "RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_HAPROXY_METRICS_PORT"
 LOOPBACK = "127.0.0.1"
 PROGRAM = "RAY_SERVE_HAPROXY_BINARY_PATH"
+KEPT, HEAD = 64 * 1024, 16 * 1024
+"""bytes of a body that HAProxy can send again, and of the head that it keeps with it"""
+# HAProxy sends again only what it had whole before it sent it first. By itself it would wait for
+# it as long as for anything, an hour.
+WHOLE = "    option http-buffer-request\n    timeout http-request 60s\n"
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,9 @@ BUSY = Answer(
 ANSWERS = {
     400: Answer("400 Bad Request", "this is no HTTP request; send POST /predict"),
     408: Answer("408 Request Timeout", "the request did not come in time; send it in one go"),
+    413: Answer("413 Payload Too Large", "the request is too large; send less text in each"),
+    500: Answer("500 Internal Server Error", "the ingress could not answer; ask again soon"),
+    501: Answer("501 Not Implemented", "this server does not do that; send POST /predict"),
     502: BUSY,
     503: BUSY,
     504: BUSY,
@@ -55,6 +63,8 @@ def environment(folder: Path, cpus: int) -> dict[str, str]:
     HAProxy's files go to `folder`, which must be this server's own, private and of a short name:
     sockets are among them. `cpus` are those that HAProxy may use.
     """
+    from tokcls.inference.gate import WITHIN_S  # not at the top: the program does without
+
     program = folder / "haproxy"
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I {_here()} "$@"\n')
     program.chmod(0o700)
@@ -70,11 +80,14 @@ def environment(folder: Path, cpus: int) -> dict[str, str]:
         STATS: str(stats),
         METRICS: str(metrics),
         "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, cpus)),
-        # Predicting changes nothing, so a request whose replica is gone may be sent to another.
-        "RAY_SERVE_HAPROXY_RETRY_ON": "all-retryable-errors",
+        # Predicting changes nothing, so a request whose replica is gone, or full, may be sent to
+        # another; not one that a replica failed at or took too long for: it would do so again.
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response junk-response 502 503",
+        "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(KEPT + HEAD),
         # By itself Serve waits half a minute for load balancers that we do not have.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
-        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
+        # One HAProxy that another has replaced ends its requests first.
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(int(WITHIN_S) + 5),
         # The replica's handlers only wait, so they need no event loop of their own.
         "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     }
@@ -104,7 +117,7 @@ def mended(config: str, inner: Mapping[str, str], answers: Mapping[int, Path]) -
         if not found:
             raise ValueError(f"HAProxy's configuration binds no port {port} ({name})")
     config = re.sub(r"^\s*errorfile .*\n", "", config, flags=re.MULTILINE)
-    ours = "".join(f"    errorfile {status} {path}\n" for status, path in answers.items())
+    ours = WHOLE + "".join(f"    errorfile {status} {path}\n" for status, path in answers.items())
     return re.sub(r"^defaults\n", rf"\g<0>{ours}", config, flags=re.MULTILINE)
 
 

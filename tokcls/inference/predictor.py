@@ -6,7 +6,9 @@ per word, the same decoding. Knows nothing of HTTP.
 
 from __future__ import annotations
 
+import copy
 import math
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,7 +29,7 @@ from tokcls.data.words import check_characters, split
 from tokcls.errors import BundleError
 from tokcls.inference.aggregation import Labelled, aggregated
 from tokcls.inference.bundle import Manifest, read_manifest
-from tokcls.inference.engines import Engine, open_engine
+from tokcls.inference.engines import Engine, Until, open_engine
 from tokcls.inference.sub_words import SubWords, one_by_one, place
 from tokcls.labels.calibration import log_sureness
 from tokcls.labels.decoding import decode_tags
@@ -127,6 +129,15 @@ class Predictor:
             raise BundleError(f"{file} cannot be loaded: {error}") from error
         opened = open_engine(folder, engine, threads=threads)
         return cls(opened, manifest, tokenizer, name=engine)
+
+    def within(self, seconds: float) -> Predictor:
+        """Give a predictor like this one, for so long: then its methods raise TimeoutError.
+
+        A batch that the engine has begun is finished before that.
+        """
+        limited = copy.copy(self)
+        limited._engine = Until(self._engine, time.monotonic() + seconds)
+        return limited
 
     def predict_texts(
         self, texts: Sequence[str], *, stride: int | None = None

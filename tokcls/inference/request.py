@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
@@ -19,7 +20,7 @@ MAX_BODY = 2_000_000
 MAX_TEXTS = 256
 """texts, or lists of words, in one request"""
 MAX_CHARACTERS = 1_000_000
-"""characters of all texts, or all words, of one request"""
+"""characters of all texts, or all words and one for each, of one request"""
 
 ACCEPTED = (
     '{"inputs": "a text"}, {"inputs": ["a text", "another"]} or {"words": [["split", "text"]]}'
@@ -61,16 +62,17 @@ class Request:
     def __len__(self) -> int:
         return len(self.texts) + len(self.words)
 
-    @property
+    @cached_property
     def characters(self) -> int:
-        """Characters of all texts, or all words."""
-        return sum(map(len, self.texts)) + sum(len(word) for each in self.words for word in each)
+        """Characters of all texts, or all words and one for each: an empty one is work too."""
+        words = sum(len(word) + 1 for each in self.words for word in each)
+        return sum(map(len, self.texts)) + words
 
-    @property
+    @cached_property
     def size(self) -> int:
-        """Bytes of all texts, or all words, in UTF-8."""
-        words = (word for each in self.words for word in each)
-        return sum(len(text.encode()) for text in (*self.texts, *words))
+        """Bytes in UTF-8 of all texts, or all words and one for each."""
+        words = sum(len(word.encode()) + 1 for each in self.words for word in each)
+        return sum(len(text.encode()) for text in self.texts) + words
 
 
 def read_request(body: bytes, content_type: str | None) -> Request:

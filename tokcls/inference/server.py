@@ -21,6 +21,8 @@ from tokcls.inference.settings import Listening, Settings
 from tokcls.inference.sources import Located
 
 HEALTHY_WITHIN_S = 60.0
+# A proxy that the environment names for http does not know what 127.0.0.1 is here.
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 LOOPBACK = ("127.0.0.1", "localhost")
 
 
@@ -90,7 +92,7 @@ def serve_model(
         say("starting the server and loading the model (5-10 s)")
         gpus = int(settings.engine in ("auto", "torch") and _has_gpu())
         _deploy(application(located, replace(settings, gpus=gpus)), listening)
-        _await_health(server.url)
+        await_health(server.url)
         say(f"metrics for Prometheus: {metrics_url()}")
     except BaseException:
         server.close()
@@ -129,16 +131,21 @@ def _deploy(application: serve.Application, listening: Listening) -> None:
         raise TokclsError(f"the server did not start: {error}") from error
 
 
-def _await_health(url: str) -> None:
-    until = time.monotonic() + HEALTHY_WITHIN_S
+def await_health(url: str, *, within: float = HEALTHY_WITHIN_S) -> None:
+    """Return when a server answers.
+
+    Raises:
+        TokclsError: it does not do so in time.
+    """
+    until = time.monotonic() + within
     while True:
         try:
-            urllib.request.urlopen(f"{url}/healthz", timeout=5).close()
+            _DIRECTLY.open(f"{url}/healthz", timeout=5).close()
             return
         except OSError as error:
             if time.monotonic() > until:
                 raise TokclsError(
-                    f"{url}/healthz did not answer within {HEALTHY_WITHIN_S:.0f} s ({error})"
+                    f"{url}/healthz did not answer within {within:.0f} s ({error})"
                 ) from error
             time.sleep(0.1)
 

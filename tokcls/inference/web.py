@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from tokcls.errors import InputError
 from tokcls.inference.contract import Answer, PredictRequest, Refusal, schemas
+from tokcls.inference.faults import Faults
 from tokcls.inference.gate import Gate, Refused
 from tokcls.inference.page import headers, page
 from tokcls.inference.request import MAX_BODY, RefusedRequest, Request, read_request
@@ -26,6 +27,8 @@ AnswerOne = Callable[[Request], Awaitable[bytes]]
 POINT = "#/components/schemas/"
 PASSED_OVER = 64_000_000
 """bytes that are read of a body that is too large: many clients hear nothing before all is sent"""
+OF_FILES = ("GET", "HEAD")
+"""methods that the documentation's files take, which are no routes"""
 GUARDED = (("/", "post"), ("/predict", "post"), ("/model", "get"))  # where a token may be wanted
 
 
@@ -52,6 +55,7 @@ def build_app(
     app.add_exception_handler(InputError, _refused)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _failed)
+    app.add_middleware(Faults)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     if seen is not None:
         routes = [getattr(route, "path", "") for route in app.routes]
@@ -130,7 +134,8 @@ async def _failed(http: HttpRequest, error: Exception) -> JSONResponse:
 
 def _methods(http: HttpRequest) -> list[str]:
     routes = [route for route in http.app.routes if getattr(route, "path", "") == http.url.path]
-    return sorted({method for route in routes for method in getattr(route, "methods", ()) or ()})
+    methods = {method for route in routes for method in getattr(route, "methods", ()) or ()}
+    return sorted(methods or OF_FILES)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -133,12 +133,12 @@ def start(arguments: Sequence[str], folder: Path, **options: Any) -> subprocess.
 
 
 @contextmanager
-def served(bundle: Path, folder: Path) -> Iterator[RunningServer]:
+def served(bundle: Path, folder: Path, *options: str) -> Iterator[RunningServer]:
     """Serve a bundle with `python -m sweeps.serve` until the block ends."""
     port = free_port()
     # Ray sends what is counted every ten seconds, which a test need not wait for.
     environment = os.environ | {"RAY_metrics_report_interval_ms": "500"}
-    process = start([str(bundle), "--port", str(port)], folder, env=environment)
+    process = start([str(bundle), "--port", str(port), *options], folder, env=environment)
     assert process.stdout is not None
     output: list[str] = []
     try:

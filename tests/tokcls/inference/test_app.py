@@ -8,22 +8,25 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.tokcls.inference.made import RunningServer, free_port
+from tests.tokcls.inference.made import RunningServer, free_port, served
 from tests.tokcls.inference.test_predictor import long_text
+from tokcls.errors import TokclsError
 from tokcls.inference.app import BATCH, weight
 from tokcls.inference.ingress import available
 from tokcls.inference.predictor import Predictor
 from tokcls.inference.request import MAX_BODY, MAX_CHARACTERS, Request
-from tokcls.inference.server import PortInUse, check_port
+from tokcls.inference.server import PortInUse, await_health, check_port
 from tokcls.processes import below
 
 TEXT = "Anna flew from Lisbon to Oslo on Monday ."
@@ -52,15 +55,17 @@ def ask(server: RunningServer, body: object) -> Reply:
     return call(f"{server.url}/predict", json.dumps(body).encode())
 
 
-@pytest.mark.alone
-def test_the_hugging_face_client_finds_every_entity_of_a_long_text(server: RunningServer) -> None:
-    text = long_text(1000)
+def by_client(server: RunningServer, text: str, **parameters: str) -> Any:
+    """Ask with Hugging Face's client; gives what it found, or the text of what it raised."""
     code = (
         "import json, sys\n"
         "from huggingface_hub import InferenceClient\n"
         f"client = InferenceClient(model='{server.url}/predict')\n"
-        "found = client.token_classification(sys.stdin.read())\n"
-        "print(json.dumps([dict(one) for one in found]))"
+        "try:\n"
+        f"    found = client.token_classification(sys.stdin.read(), **{parameters})\n"
+        "    print(json.dumps([dict(one) for one in found]))\n"
+        "except Exception as error:\n"
+        "    print(json.dumps(str(error)))"
     )
     # The client goes nowhere but to the server; its offline switch would stop that too.
     done = subprocess.run(
@@ -71,7 +76,26 @@ def test_the_hugging_face_client_finds_every_entity_of_a_long_text(server: Runni
         check=True,
         env=os.environ | {"HF_HUB_OFFLINE": "0"},
     )
-    found = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.alone
+def test_the_hugging_face_client_says_what_the_server_refused(server: RunningServer) -> None:
+    wrong = by_client(server, TEXT, aggregation_strategy="last")
+    assert "Bad request" in wrong
+    assert "`parameters.aggregation_strategy`: input should be" in wrong
+    large = by_client(server, "x" * (MAX_CHARACTERS + 1))
+    assert "413" in large
+    assert "a request may hold 1,000,000 characters, got 1,000,001" in large
+    body = by_client(server, "x" * MAX_BODY)
+    assert "413" in body
+    assert "a request's body may have 2,000,000 bytes" in body
+
+
+@pytest.mark.alone
+def test_the_hugging_face_client_finds_every_entity_of_a_long_text(server: RunningServer) -> None:
+    text = long_text(1000)
+    found = by_client(server, text)
     assert len(found) > 100
     for one in found:
         assert all(one[key] is not None for key in ("entity_group", "word", "start", "end"))
@@ -239,9 +263,36 @@ def test_a_batch_holds_many_short_texts_or_one_that_is_very_long() -> None:
     assert weight([short, short]) == 2 * weight([short])
     assert 3 * 200 / 4 / 8 < weight([short]) < 3 * 200 / 4 / 8 + 3  # four bytes a sub-word
     assert weight([long]) == BATCH
+    assert weight([Request(words=(("",) * 600_000,))]) == BATCH
     assert weight([Request(("\u4e2d" * 1000,))]) > weight([Request(("a" * 1000,))])
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(PortInUse, match=r"not usable on 192\.0\.2\.77"):
         check_port("192.0.2.77", free_port())
+
+
+def test_a_proxy_of_the_environment_is_not_asked_whether_the_server_is_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as listening:
+        answering = threading.Thread(target=listening.handle_request)
+        answering.start()
+        with pytest.raises(TokclsError, match="404"):  # the server's, where there is no /healthz
+            await_health(f"http://127.0.0.1:{listening.server_port}", within=0.0)
+        answering.join()
+
+
+@pytest.mark.alone
+def test_rays_own_proxy_answers_and_refuses_in_our_form(bundle: Path, tmp_path: Path) -> None:
+    with served(bundle, tmp_path, "--proxy", "default") as server:
+        assert not any("haproxy" in name for name, _ in listeners(server.pid))
+        words = [one["word"] for one in ask(server, {"inputs": TEXT}).body]
+        assert words == ["Anna", "Lisbon", "Oslo"]
+        for path, body, status in [("/predict", b"{", 400), ("/nowhere", None, 404)]:
+            reply = call(server.url + path, body)
+            assert (reply.status, list(reply.body)) == (status, ["error"])
+        large = call(f"{server.url}/predict", b'"' + b"x" * MAX_BODY + b'"')
+        assert (large.status, list(large.body)) == (413, ["error"])

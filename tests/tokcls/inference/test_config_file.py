@@ -38,11 +38,27 @@ def test_one_replica_is_not_scaled_and_has_its_gpu() -> None:
     assert deployment["ray_actor_options"] == {"num_cpus": 4, "num_gpus": 1}
 
 
+def test_a_cluster_is_not_told_of_the_cpus_of_this_machine() -> None:
+    text = config_text(MODEL, Settings(), Listening(), "ner.yaml")
+    (application,) = yaml.safe_load(text)["applications"]
+    assert application["args"] == {"model": MODEL, "engine": "auto"}
+    assert application["deployments"][0]["ray_actor_options"]["num_cpus"] == 1
+
+
+def test_it_says_where_a_token_is_read_and_holds_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVE_TOKEN", "s3same")
+    text = config_text(MODEL, Settings(), Listening(), "ner.yaml")
+    assert "# SERVE_TOKEN" in text
+    assert "s3same" not in text
+
+
 @pytest.mark.slow
 def test_the_command_writes_it_and_starts_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sweeps.serve", MODEL, "--write-config", "ner.yaml"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "serve deploy ner.yaml" in done.stdout
-    ServeDeploySchema.model_validate(yaml.safe_load((tmp_path / "ner.yaml").read_text()))
+    config = yaml.safe_load((tmp_path / "ner.yaml").read_text())
+    ServeDeploySchema.model_validate(config)
+    assert "threads" not in config["applications"][0]["args"]
     assert [path.name for path in tmp_path.iterdir()] == ["ner.yaml"]

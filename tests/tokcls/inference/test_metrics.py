@@ -74,6 +74,9 @@ def test_requests_batches_and_entities_are_counted_and_no_text_is_told(
     assert more("request_seconds_count", "/predict") >= 4
     assert more("request_seconds_bucket", "/predict", "60.0") >= 4
     assert more("batch_texts_count") >= 4
+    assert more("batch_fill_count") >= 4
+    assert more("batch_fill_bucket", "1.0") == more("batch_fill_count")
+    assert more("batch_fill_bucket", "0.1") >= 4, "two short texts are a small part of a batch"
     assert more("texts_total") >= 8
     assert more("entities_total", "LOC") >= 8
     types = {key[1] for key in now if key[0] == "entities_total"}

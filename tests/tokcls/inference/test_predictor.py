@@ -44,6 +44,20 @@ def test_a_blank_text_has_no_entities(predictor: Predictor, text: str) -> None:
     assert predictor.predict_texts([text]) == [[]]
 
 
+def test_a_predictor_within_a_time_answers_alike_and_stops_when_it_is_over(
+    predictor: Predictor,
+) -> None:
+    limited, late = predictor.within(60.0), predictor.within(-1.0)
+    assert limited.predict_texts([SENTENCE]) == predictor.predict_texts([SENTENCE])
+    for texts in ([SENTENCE], [long_text(3000)]):
+        with pytest.raises(TimeoutError):
+            late.predict_texts(texts)
+    with pytest.raises(TimeoutError):
+        late.predict_words([SENTENCE.split()])
+    with pytest.raises(TimeoutError):
+        late.aggregate_texts([SENTENCE], "simple")
+
+
 def test_no_texts_give_no_answers(predictor: Predictor) -> None:
     assert predictor.predict_texts([]) == []
     assert predictor.predict_words([]) == []

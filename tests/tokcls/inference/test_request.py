@@ -131,13 +131,33 @@ def test_a_byte_order_mark_and_a_charset_are_tolerated(kind: str | None) -> None
         {"inputs": ["a"] * (MAX_TEXTS + 1)},
         {"words": [["a"]] * (MAX_TEXTS + 1)},
         {"inputs": "x" * (MAX_CHARACTERS + 1)},
-        {"words": [["x" * MAX_CHARACTERS, "y"]]},
+        {"words": [["x" * (MAX_CHARACTERS // 2 - 1), "y" * (MAX_CHARACTERS // 2)]]},
+        {"words": [["a"] * (MAX_CHARACTERS // 2 + 1)]},
     ],
 )
 def test_too_much_is_refused_as_too_large(body: object) -> None:
     with pytest.raises(RefusedRequest, match=r"a request may hold .*; send several") as caught:
         read(body)
     assert caught.value.status == 413
+
+
+def test_a_word_without_characters_counts_too() -> None:
+    empty = read({"words": [[""] * 1000, []]})
+    assert (empty.characters, empty.size) == (1000, 1000)
+    full = read({"words": [["é", "b"]]})
+    assert (full.characters, full.size) == (4, 5)
+
+
+def test_a_request_is_measured_once() -> None:
+    class Text(str):
+        encoded = 0
+
+        def encode(self, *_: str) -> bytes:
+            Text.encoded += 1
+            return super().encode()
+
+    request = Request((Text("abc"),))
+    assert [request.size, request.size, Text.encoded] == [3, 3, 1]
 
 
 @given(st.binary(max_size=40) | st.text(max_size=40).map(lambda text: json.dumps(text).encode()))

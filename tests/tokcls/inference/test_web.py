@@ -69,10 +69,19 @@ def test_a_token_is_asked_of_everybody_but_the_watch(
     assert get("/model", Gate(token=TOKEN)).status_code == 401
 
 
-def test_a_token_may_have_any_letters_and_a_line_end() -> None:
-    gate = Gate(token="s3sàmé\n")
-    assert ask(gate, headers={"Authorization": "Bearer s3sàmé".encode()}).status_code == 200
+@pytest.mark.parametrize("token", ["s3sàmé", "s3same\xa0", "s3sàm\x85", "s3s\u0105", "\udce9a"])
+def test_a_token_may_have_any_letters_and_a_line_end(token: str) -> None:
+    gate = Gate(token=f"{token}\r\n")
+    sent = token.encode("utf-8", "surrogateescape")
+    assert ask(gate, headers={"Authorization": b"Bearer " + sent}).status_code == 200
+    assert ask(gate, headers={"Authorization": b"Bearer " + sent[:-1]}).status_code == 401
     assert ask(gate, headers={"Authorization": b"Bearer s3same"}).status_code == 401
+
+
+def test_a_client_may_write_a_token_in_latin_1() -> None:
+    gate = Gate(token="s3sàmé")
+    assert ask(gate, headers={"Authorization": "Bearer s3sàmé".encode("latin-1")}).is_success
+    assert ask(gate, headers={"Authorization": "Bearer s3sàme".encode("latin-1")}).is_error
 
 
 def test_a_body_that_never_comes_is_given_up() -> None:
@@ -131,6 +140,34 @@ def test_an_answer_that_takes_too_long_is_given_up() -> None:
     assert gate.inside == 0
 
 
+def test_a_fault_is_an_error_in_our_form_and_the_log_has_its_place_without_the_text(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    secret = "Xanthippe Quillfeather"
+
+    async def broken(request: Request) -> bytes:
+        raise ValueError(f"cannot read {request.texts}")
+
+    def unknown() -> dict[str, Any]:
+        raise KeyError(secret)
+
+    app = build_app(unknown, broken, Gate(token=""))
+    body = {"inputs": secret}
+
+    async def both() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            return [await client.post("/predict", json=body), await client.get("/model")]
+
+    for reply in asyncio.run(both()):
+        assert reply.status_code == 500
+        assert reply.json() == {"error": "the server could not answer; its log says where"}
+    assert "ValueError" in caplog.text
+    assert "in broken" in caplog.text
+    assert "in unknown" in caplog.text
+    assert secret not in caplog.text
+
+
 def test_the_description_names_every_model_it_refers_to() -> None:
     described = get("/openapi.json").json()
     named = set(described["components"]["schemas"])
@@ -143,7 +180,14 @@ def test_the_description_names_every_model_it_refers_to() -> None:
 
 @pytest.mark.parametrize(
     ("path", "allowed"),
-    [("/", "GET, HEAD, POST"), ("/predict", "POST"), ("/healthz", "GET, HEAD"), ("/model", "GET")],
+    [
+        ("/", "GET, HEAD, POST"),
+        ("/predict", "POST"),
+        ("/healthz", "GET, HEAD"),
+        ("/model", "GET"),
+        ("/docs", "GET"),
+        ("/static-offline-docs/swagger-ui.css", "GET, HEAD"),
+    ],
 )
 def test_a_method_that_is_not_taken_is_answered_with_all_that_are(path: str, allowed: str) -> None:
     reply = asyncio.run(call(Gate(token=""), "DELETE", path))
