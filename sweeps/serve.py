@@ -10,7 +10,6 @@ import shutil
 import tempfile
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
@@ -19,7 +18,7 @@ import typer
 from sweeps.console import Terminal
 from sweeps.stop import GONE_WITHIN_S, stop_on_signal
 from tokcls.errors import TokclsError
-from tokcls.inference import ingress
+from tokcls.inference import fetched, ingress
 from tokcls.inference.settings import EngineName, Listening, Settings, usable_cpus
 
 if TYPE_CHECKING:
@@ -126,7 +125,11 @@ def serve_until_stopped(
     """
     terminal.divert(LOG)
     own = Path(tempfile.mkdtemp(prefix="ner-"))
-    forget = partial(shutil.rmtree, own, ignore_errors=True)
+
+    def forget() -> None:
+        shutil.rmtree(own, ignore_errors=True)
+        fetched.remove_all()
+
     stopping = stop_on_signal(terminal.err, then=forget)
     try:
         if proxy != "default" and (proxy or ingress.available()):

@@ -10,16 +10,20 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import random
 import re
 import shlex
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 STATS, METRICS = "RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_HAPROXY_METRICS_PORT"
 LOOPBACK = "127.0.0.1"
+OUTSIDE = range(20_000, 30_000)
+"""ports that neither systems nor Ray Serve give out by themselves"""
 PROGRAM = "RAY_SERVE_HAPROXY_BINARY_PATH"
 KEPT, HEAD = 64 * 1024, 16 * 1024
 """bytes of a body that HAProxy can send again, and of the head that it keeps with it"""
@@ -98,11 +102,14 @@ def _here() -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    listeners = [socket.create_server((LOOPBACK, 0)) for _ in range(count)]
-    ports = [int(listener.getsockname()[1]) for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
+    """Find ports outside the range that systems give out, since Ray's start takes many of those."""
+    found: list[int] = []
+    for port in random.sample(OUTSIDE, len(OUTSIDE)):
+        with suppress(OSError), socket.create_server((LOOPBACK, port)):
+            found.append(port)
+        if len(found) == count:
+            break
+    return found
 
 
 def mended(config: str, inner: Mapping[str, str], answers: Mapping[int, Path]) -> str:
