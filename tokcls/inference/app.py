@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ray import get_runtime_context, serve
 
 from tokcls.errors import BundleError
+from tokcls.inference import loopback
 from tokcls.inference.answer import answer
 from tokcls.inference.follow import Follower, Loaded, follow, load
 from tokcls.inference.gate import WITHIN_S, Gate
@@ -73,6 +74,8 @@ class Replica:
     """
 
     def __init__(self, model: Located | str, settings: Settings) -> None:
+        if settings.inside:
+            loopback.keep_replica()
         threads, engine = settings.threads, _engine(settings)
         self.loaded = load_first(model, settings.alias, lambda it: load(it, threads, engine))
         self.lanes = ThreadPoolExecutor(LANES, thread_name_prefix="answers")

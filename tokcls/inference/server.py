@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import ray
 from ray import serve
-from ray._private import ray_constants
 
 from tokcls.errors import TokclsError
+from tokcls.inference import loopback
 from tokcls.inference.app import application
 from tokcls.inference.follow import load
 from tokcls.inference.metrics import metrics_url
@@ -23,7 +23,6 @@ from tokcls.inference.sources import Located
 HEALTHY_WITHIN_S = 60.0
 # A proxy that the environment names for http does not know what 127.0.0.1 is here.
 _DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class PortInUse(TokclsError):
@@ -91,7 +90,9 @@ def serve_model(
             _start_ray(listening)
         say("starting the server and loading the model (5-10 s)")
         gpus = int(settings.engine in ("auto", "torch") and _has_gpu())
-        _deploy(application(located, replace(settings, gpus=gpus)), listening)
+        inside = server.owns_ray and listening.host in loopback.HOSTS
+        served = application(located, replace(settings, gpus=gpus, inside=inside))
+        _deploy(served, listening)
         await_health(server.url)
         say(f"metrics for Prometheus: {metrics_url()}")
     except BaseException:
@@ -102,11 +103,8 @@ def serve_model(
 
 def _start_ray(listening: Listening) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if listening.host in LOOPBACK:
-        # Else Ray's ports, that of the metrics among them, are open on every interface. It is how
-        # Ray itself starts where it has no clusters; its processes read it from the environment.
-        os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
-        ray_constants.ENABLE_RAY_CLUSTER = False
+    if listening.host in loopback.HOSTS:
+        loopback.keep_ray()
     # Serving asks the dashboard for nothing, and it is Ray's slowest part to start. The agent that
     # exports metrics starts all the same.
     ray.init(

@@ -28,7 +28,8 @@ class Settings:
 
     `threads` and `gpus` are each replica's, by default all CPUs of its machine, and none. `alias`
     (models:/NAME@ALIAS) is followed, and the version of `shadow` (the same) compared with it.
-    Replicas are from `fewest` to `most`, by how many requests they have.
+    Replicas are from `fewest` to `most`, by how many requests they have; `inside` keeps their ports
+    on loopback.
     """
 
     threads: int | None = None
@@ -38,6 +39,7 @@ class Settings:
     gpus: int = 0
     fewest: int = 1
     most: int = 1
+    inside: bool = False
 
     def scale(self) -> dict[str, Any]:
         """Give Serve's options for the number of replicas."""

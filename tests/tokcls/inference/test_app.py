@@ -200,13 +200,12 @@ def listeners(pid: int) -> set[tuple[str, str]]:
 
 
 @pytest.mark.alone
-def test_the_server_and_ray_listen_on_loopback_but_for_one_port_of_serve(
-    server: RunningServer,
-) -> None:
+def test_the_server_and_ray_listen_on_loopback_alone(server: RunningServer) -> None:
     loopback = ("0100007F", "0000000000000000FFFF00000100007F")
     found = listeners(server.pid)
     assert any("DashboardAgent" in name for name, _ in found), "where the metrics are"
-    assert {name for name, where in found if where not in loopback} == {"ray::ServeReplica:ner:ner"}
+    assert any("ServeReplica" in name for name, _ in found)
+    assert {name for name, where in found if where not in loopback} == set()
     assert any(name.endswith("haproxy") for name, _ in found) is available()
 
 
