@@ -1,0 +1,124 @@
+"""What measurements of serving need: a trained model, real sentences, and servers that run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokcls.config import DataConfig
+from tokcls.data.source import load_corpus
+from tokcls.processes import below
+
+ROOT = Path(__file__).parents[1]
+SPACE = ROOT / "search_spaces" / "quickstart.yaml"
+ONE_TRIAL = ("search.trials=1", "train.epochs=2", "labels.scheme=IOB2", "model.backbone=minilm-l6")
+UP_WITHIN_S, GONE_WITHIN_S = 120.0, 20.0
+
+
+def trained_bundle(folder: Path, *overrides: str) -> Path:
+    """Train one model on the bundled corpus in `folder`, about a minute; gives its bundle."""
+    command = [sys.executable, "-m", "sweeps.run", str(SPACE), "--quiet", *ONE_TRIAL, *overrides]
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return max(folder.glob("runs/*/*/bundle"))
+
+
+def sentences() -> list[str]:
+    """Give the sentences of the bundled corpus that no model was trained on."""
+    splits = load_corpus(DataConfig(source="bundled"), seed=0).splits
+    return [" ".join(one.words) for name in ("validation", "test") for one in splits[name]]
+
+
+def free_port() -> int:
+    """Find a port that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def answer_of(url: str, text: str) -> list[dict[str, Any]]:
+    """Ask for the entities of one text."""
+    body = json.dumps({"inputs": text}).encode()
+    asked = urllib.request.Request(f"{url}/predict", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        found: list[dict[str, Any]] = json.load(answer)
+    return found
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers, and the seconds from its start until it did."""
+
+    url: str
+    pid: int
+    seconds: float
+
+
+@contextmanager
+def running(module: str, *arguments: str, cwd: Path) -> Iterator[Running]:
+    """Run a module as a server, `{port}` standing for its port, until the block ends."""
+    port, begun = free_port(), time.monotonic()
+    words = [argument.format(port=port) for argument in arguments]
+    path = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    with (cwd / f"{module}.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *words],
+            cwd=cwd,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=os.environ | {"PYTHONPATH": path},
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _await_answer(url, process, cwd / f"{module}.log")
+        yield Running(url, process.pid, time.monotonic() - begun)
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Interrupt a server as Ctrl-C does; what is not gone soon, with all below it, is killed."""
+    everything = [process.pid, *below(process.pid)]
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.wait(timeout=GONE_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        for pid in everything:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
+def _await_answer(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + UP_WITHIN_S
+    while True:
+        try:
+            answer_of(url, "Is anybody there?")
+            return
+        except (urllib.error.URLError, OSError):
+            if process.poll() is not None or time.monotonic() > until:
+                raise SystemExit(f"the server did not start:\n{log.read_text()}") from None
+            time.sleep(0.2)
+
+
+def bare_engine(bundle: Path, texts: Path, seconds: float) -> float:
+    """Measure a predictor in a loop over the lines of a file, all CPUs: words a second."""
+    command = [sys.executable, "-m", "benchmarks._bare", str(bundle), str(texts), str(seconds)]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def places(found: Sequence[dict[str, Any]]) -> list[tuple[str, int, int]]:
+    """Reduce an answer to what must be equal: type, start, end."""
+    return [(one["entity_group"], one["start"], one["end"]) for one in found]
