@@ -167,7 +167,12 @@ def _write_config(file: Path, model: str | None, settings: Settings, listening: 
 
     if model is None:
         raise typer.BadParameter("name the model: replicas look it up on their own nodes")
-    write_whole(file, config_text(model, settings, listening, file.name))
+    if not model.startswith("models:"):
+        model = str(Path(model).resolve())  # a server is started elsewhere
+    try:
+        write_whole(file, config_text(model, settings, listening, file.name))
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be written: {error.strerror}") from None
     print(f"{file}: serve deploy {file}")
 
 

@@ -108,6 +108,7 @@ def test_a_folder_has_no_challenger(bundle: Path, tmp_path: Path) -> None:
         (["--replicas", "3:2"], 2, "--replicas is N or MIN:MAX, from 1"),
         (["--replicas", "9999"], 2, "at most the"),
         (["--write-config", "ner.yaml"], 2, "name the model"),
+        (["bundle", "--write-config", "nowhere/ner.yaml"], 2, "cannot be written"),
     ],
 )
 def test_wrong_input_is_said_with_its_exit_code(

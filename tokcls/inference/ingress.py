@@ -44,6 +44,7 @@ class Answer:
 BUSY = Answer(
     "503 Service Unavailable", "no replica could answer; ask again soon", ("Retry-After: 1",)
 )
+NOWHERE = r"^ *http-request return status 404 .*$"
 ANSWERS = {
     400: Answer("400 Bad Request", "this is no HTTP request; send POST /predict"),
     408: Answer("408 Request Timeout", "the request did not come in time; send it in one go"),
@@ -124,8 +125,16 @@ def mended(config: str, inner: Mapping[str, str], answers: Mapping[int, Path]) -
         if not found:
             raise ValueError(f"HAProxy's configuration binds no port {port} ({name})")
     config = re.sub(r"^\s*errorfile .*\n", "", config, flags=re.MULTILINE)
+    # Ours has every path, so what Ray has no place for came before the application was there.
+    config = re.sub(NOWHERE, _early(), config, flags=re.MULTILINE)
     ours = WHOLE + "".join(f"    errorfile {status} {path}\n" for status, path in answers.items())
     return re.sub(r"^defaults\n", rf"\g<0>{ours}", config, flags=re.MULTILINE)
+
+
+def _early() -> str:
+    body = json.dumps({"error": "the model is not loaded yet; ask again soon"})
+    said = f"content-type application/json string '{body}' hdr Retry-After 1"
+    return f"    http-request return status 503 {said}"
 
 
 def _write_answer(folder: Path, answer: Answer) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -54,9 +55,11 @@ def check_port(host: str, port: int, option: str = "--port") -> None:
         # Listening fails beside any other listener, but not because of connections just closed.
         socket.create_server((host, port)).close()
     except OSError as error:
+        remedy = f"stop what listens there, or choose another with {option}"
+        if error.errno in (errno.EADDRNOTAVAIL, None) or isinstance(error, socket.gaierror):
+            remedy = "choose an address of this machine with --host"
         raise PortInUse(
-            f"port {port} is in use or not usable on {host} ({error.strerror or error}); "
-            f"stop what listens there, or choose another with {option}"
+            f"port {port} is in use or not usable on {host} ({error.strerror or error}); {remedy}"
         ) from error
 
 

