@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tokcls.inference.many import RECORDS
+
 TEXT = "Anna flew from Lisbon to Oslo on Monday ."
 
 
@@ -113,14 +115,16 @@ def test_a_folder_of_transformers_is_a_model_too(bundle: Path, tmp_path: Path) -
 
 
 def test_answers_of_two_taggers_are_not_mixed(bundle: Path, tmp_path: Path) -> None:
-    (tmp_path / "in.jsonl").write_text('{"text": "Oslo"}\n{"text": 1}\n', encoding="utf-8")
+    # One chunk is answered before the line that is refused is read.
+    lines = '{"text": "Oslo"}\n' * (RECORDS + 1) + '{"text": 1}\n'
+    (tmp_path / "in.jsonl").write_text(lines, encoding="utf-8")
     said = []
     for name in ("one", "other"):
         shutil.copytree(bundle, tmp_path / name)
         (tmp_path / name / "tokcls.json").unlink()
         files = ("--input", "in.jsonl", "--output", "out.jsonl")
         said.append(run("--model", f"./{name}", *files, folder=tmp_path).stderr)
-    assert b"in.jsonl:2: `text` must be a string" in said[0]
+    assert f"in.jsonl:{RECORDS + 2}: `text` must be a string".encode() in said[0]
     assert b"has answers of another model" in said[1]
 
 
