@@ -20,6 +20,7 @@ from benchmarks._load import Load, bodies_file, check_wrk, load
 from benchmarks._made import answer_of, bare_engine, places, running, sentences, trained_bundle
 from benchmarks._result import finish, machine
 from tokcls.inference.engines import FILES
+from tokcls.processes import below
 
 CONNECTIONS = (1, 8, 32)
 BUDGET = {
@@ -99,13 +100,11 @@ def _median(loads: list[Load]) -> dict[str, float]:
 
 def _replica_seconds(server: int) -> float:
     """How long ago the replica's process began: it has just answered for the first time."""
-    begun = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if b"ServeReplica" in (path / "cmdline").read_bytes():
-                begun.append(int((path / "stat").read_text().rpartition(")")[2].split()[19]))
-        except OSError:  # gone by now
-            continue
+    begun = [
+        int((folder / "stat").read_text().rpartition(")")[2].split()[19])
+        for folder in (Path(f"/proc/{pid}") for pid in below(server))
+        if b"ServeReplica" in (folder / "cmdline").read_bytes()
+    ]
     up = float(Path("/proc/uptime").read_text().split()[0])
     return round(up - max(begun) / 100, 2)
 
