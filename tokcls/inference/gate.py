@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,8 @@ BLANKS = " \t"
 RETRY_AFTER_S = 1
 WITHIN_S = 60.0
 """how long a request may take; then nobody waits for its answer"""
+MOST_BYTES = 32_000_000
+"""bytes of bodies that are being answered: what is made of them in memory is many times as large"""
 
 
 class Refused(Exception):
@@ -30,14 +32,16 @@ class Refused(Exception):
 class Gate:
     """Counts the requests that are inside; one event loop at a time.
 
-    `token` is asked of everybody if it is not empty. `most` requests are inside at once; each is
-    given up after `within` seconds.
+    `token` is asked of everybody if it is not empty. `most` requests are inside at once, their
+    bodies `most_bytes` together; each is given up after `within` seconds.
     """
 
     token: str = field(default_factory=lambda: os.environ.get(TOKEN, ""))
     most: int = 256
     within: float = WITHIN_S
+    most_bytes: int = MOST_BYTES
     inside: int = 0
+    held: int = 0
 
     def __post_init__(self) -> None:
         self.token = self.token.strip(BLANKS + "\r\n")  # of a file, a line end
@@ -69,11 +73,7 @@ class Gate:
         """
         if self.inside >= self.most:
             answer.close()
-            raise Refused(
-                503,
-                f"the server has {self.most} requests to answer; ask again soon",
-                {"Retry-After": str(RETRY_AFTER_S)},
-            )
+            raise _busy(f"{self.most} requests")
         self.inside += 1
         try:
             return await asyncio.wait_for(answer, self.within)
@@ -82,6 +82,26 @@ class Gate:
             raise Refused(504, text) from None
         finally:
             self.inside -= 1
+
+    @contextmanager
+    def holding(self, size: int) -> Iterator[None]:
+        """Count the bytes of a body while it is answered; one alone is always let in.
+
+        Raises:
+            Refused: 503, there are too many already.
+        """
+        if self.held and self.held + size > self.most_bytes:
+            raise _busy(f"{self.held:,} bytes")
+        self.held += size
+        try:
+            yield
+        finally:
+            self.held -= size
+
+
+def _busy(what: str) -> Refused:
+    text = f"the server has {what} to answer; ask again soon"
+    return Refused(503, text, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def _written(token: str) -> list[bytes]:

@@ -67,7 +67,7 @@ def _add_answers(app: FastAPI, guard: Gate, answer_one: AnswerOne) -> None:
     async def predict(http: HttpRequest) -> Response:
         """Find the entities of a text, of several texts, or of texts already split into words."""
         guard.check(http.headers.get("authorization"))
-        answer = await guard.through(_answered(http, answer_one))
+        answer = await guard.through(_answered(http, answer_one, guard))
         return Response(answer, media_type="application/json")
 
     async def try_it() -> HTMLResponse:
@@ -95,9 +95,11 @@ def _add_facts(app: FastAPI, guard: Gate, about: Callable[[], dict[str, Any]]) -
     app.add_api_route("/model", model, methods=["GET"])
 
 
-async def _answered(http: HttpRequest, answer_one: AnswerOne) -> bytes:
+async def _answered(http: HttpRequest, answer_one: AnswerOne, guard: Gate) -> bytes:
     """Read and answer; a client that sends slowly counts, and is given up, as one that waits."""
-    return await answer_one(read_request(await _read_body(http), http.headers.get("content-type")))
+    body = await _read_body(http)
+    with guard.holding(len(body)):
+        return await answer_one(read_request(body, http.headers.get("content-type")))
 
 
 async def _read_body(http: HttpRequest) -> bytes:

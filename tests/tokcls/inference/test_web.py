@@ -100,8 +100,9 @@ def test_the_token_is_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask(Gate()).status_code == 401
 
 
-def test_more_than_can_wait_are_told_when_to_ask_again() -> None:
-    gate = Gate(token="", most=2)
+@pytest.mark.parametrize("most", [{"most": 2}, {"most_bytes": 40}], ids=["requests", "bytes"])
+def test_more_than_can_wait_are_told_when_to_ask_again(most: dict[str, int]) -> None:
+    gate = Gate(token="", **most)  # a body has 14 to 20 bytes
 
     async def crowd() -> list[httpx.Response]:
         enough = asyncio.Event()
@@ -125,7 +126,11 @@ def test_more_than_can_wait_are_told_when_to_ask_again() -> None:
     assert refused.headers["Retry-After"] == "1"
     assert "ask again" in refused.json()["error"]
     assert [each.status_code for each in others] == [200, 200, 200]
-    assert gate.inside == 0
+    assert gate.inside == gate.held == 0
+
+
+def test_one_body_alone_is_let_in_however_large() -> None:
+    assert ask(Gate(token="", most_bytes=1)).status_code == 200
 
 
 def test_an_answer_that_takes_too_long_is_given_up() -> None:
