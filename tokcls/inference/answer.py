@@ -37,6 +37,29 @@ def answer(
     return [answers[number] for number in range(len(requests))]
 
 
+def answer_each(
+    predictor: Predictor, requests: Sequence[Request], tally: Counter[str]
+) -> list[bytes | Exception]:
+    """Answer as `answer` does, but a request that cannot be answered fails alone.
+
+    Its exception stands in the place of its answer.
+
+    Raises:
+        TimeoutError: the predictor's time is over.
+    """
+    counted = Counter[str]()
+    try:
+        answers: list[bytes | Exception] = [*answer(predictor, requests, counted)]
+    except TimeoutError:
+        raise
+    except Exception as error:
+        if len(requests) == 1:
+            return [error]
+        return [answer_each(predictor, [one], tally)[0] for one in requests]
+    tally.update(counted)
+    return answers
+
+
 def _types(found: Iterable[Iterable[Plain]]) -> Iterator[str]:
     """Give the type of each entity; neither sub-words nor what is outside have one."""
     types = (one.get("entity_group", OUTSIDE[0]) for row in found for one in row)

@@ -18,9 +18,9 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from ray import get_runtime_context, serve
 
-from tokcls.errors import BundleError
+from tokcls.errors import BundleError, without_keys
 from tokcls.inference import loopback
-from tokcls.inference.answer import answer
+from tokcls.inference.answer import answer_each
 from tokcls.inference.follow import Follower, Loaded, follow, load
 from tokcls.inference.gate import WITHIN_S, Gate
 from tokcls.inference.metrics import Metrics
@@ -37,8 +37,9 @@ WAITING_REQUESTS = 256
 BATCH, ON_GPU = 96, 512
 """what requests that share a batch may weigh, in units of eight sub-words: on a CPU no more than
 keeps it busy while others are read and answered"""
-LANES = 2
-"""batches that are answered at once: one is split or written while the other is computed"""
+LANES, LONG_LANES = 2, 2
+"""batches that are answered at once: one is split or written while the other is computed; and
+requests that are longer than a batch, which nobody should have to wait for"""
 BYTES_A_TOKEN, TOKENS_A_TEXT, TOKENS_A_UNIT = 4, 4, 8
 """about what a sub-word takes in UTF-8, and what a text adds: its special ids and its padding"""
 
@@ -46,12 +47,12 @@ _LOG = logging.getLogger("ray.serve")
 
 
 def weight(requests: Sequence[Request]) -> int:
-    """Reckon the sub-words of requests, in eights; one request alone always has room.
+    """Reckon the sub-words of requests, in eights.
 
     Counting them would be most of the work of tokenising, and the event loop is here.
     """
     tokens = (TOKENS_A_TEXT * len(one) + one.size // BYTES_A_TOKEN for one in requests)
-    return sum(min(BATCH, -(-each // TOKENS_A_UNIT)) for each in tokens)
+    return sum(-(-each // TOKENS_A_UNIT) for each in tokens)
 
 
 class Asked(NamedTuple):
@@ -79,6 +80,7 @@ class Replica:
         threads, engine = settings.threads, _engine(settings)
         self.loaded = load_first(model, settings.alias, lambda it: load(it, threads, engine))
         self.lanes = ThreadPoolExecutor(LANES, thread_name_prefix="answers")
+        self.long_lanes = ThreadPoolExecutor(LONG_LANES, thread_name_prefix="long")
         alias = settings.alias
         self.following = self._follow(Follower(alias, threads, engine)) if alias else None
         self.budget = ON_GPU if engine == "torch" else BATCH
@@ -108,8 +110,15 @@ class Replica:
         return _describe(self.loaded) | compared
 
     async def answer_one(self, request: Request) -> bytes:
-        """Answer through the batch, until nobody waits any more."""
-        return bytes(await self.answer_batch(Asked(request, time.monotonic() + WITHIN_S)))
+        """Answer with what came in together, or what is long by itself, until nobody waits."""
+        asked = Asked(request, time.monotonic() + WITHIN_S)
+        if weight([request]) <= self.budget:
+            answered: bytes | Exception = await self.answer_batch(asked)
+        else:
+            (answered,) = await self.answer_in(self.long_lanes, [asked])
+        if isinstance(answered, Exception):
+            raise answered
+        return answered
 
     @serve.batch(
         max_batch_size=BATCH,
@@ -117,13 +126,19 @@ class Replica:
         max_concurrent_batches=LANES,
         batch_size_fn=_weight,
     )
-    async def answer_batch(self, asked: list[Asked]) -> list[bytes]:
-        """Answer the requests that came in together, as long as anybody waits."""
+    async def answer_batch(self, asked: list[Asked]) -> list[bytes | Exception]:
+        """Answer the requests that came in together."""
+        return await self.answer_in(self.lanes, asked)
+
+    async def answer_in(
+        self, lanes: ThreadPoolExecutor, asked: Sequence[Asked]
+    ) -> list[bytes | Exception]:
+        """Answer requests in a thread, as long as anybody waits; what fails is its own answer."""
         loop, loaded, tally = asyncio.get_running_loop(), self.loaded, Counter[str]()
         requests = [one.request for one in asked]
         limited = loaded.predictor.within(max(one.until for one in asked) - time.monotonic())
-        answers = await loop.run_in_executor(self.lanes, answer, limited, requests, tally)
-        self.metrics.batch(sum(map(len, requests)), weight(requests) / self.budget, tally)
+        answers = await loop.run_in_executor(lanes, answer_each, limited, requests, tally)
+        self.metrics.batch(sum(map(len, requests)), min(1.0, weight(requests) / self.budget), tally)
         if self.shadow:
             self.shadow.offer(loaded.located.version, requests, answers)
         return answers
@@ -145,7 +160,8 @@ def load_first(
         if version_of(alias) != model.version:
             return load_it(locate(alias))
     except Exception as error:  # whatever it is, what served before may still
-        _LOG.warning("%s cannot be used now: %s: %s", alias, type(error).__name__, error)
+        said = without_keys(f"{type(error).__name__}: {error}")
+        _LOG.warning("%s cannot be used now: %s", alias, said)
     try:
         return load_it(model)
     except BundleError:  # its folder may be gone

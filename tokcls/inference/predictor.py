@@ -9,8 +9,9 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from tokcls.data.batches import ordered_batches, pad
+from tokcls.data.batches import Padded, ordered_batches, pad
 from tokcls.data.parts import parts_of, to_words
 from tokcls.data.texts import join, texts_of
 from tokcls.data.windows import Encoded, Windows, cut, encode, tokenizing
@@ -278,7 +279,24 @@ class Predictor:
         )
         padded = (pad(encoded, windows, batch, rule) for batch in batches)
         alone = batching.at_once == 1 or len(batches) == 1
-        outputs = (map if alone else self._pool.map)(self._engine.run, padded)
+        outputs = map(self._engine.run, padded) if alone else self._in_turn(padded)
         for batch, logits in zip(batches, outputs, strict=True):
             scores.add(batch, logits, offset=len(rule.prefix))
         return scores
+
+    def _in_turn(self, padded: Iterable[Padded]) -> Iterator[npt.NDArray[np.float32]]:
+        """Score batches in the pool, in order; only so many of them are there at a time.
+
+        Those of another call come between, so that it need not wait for all of a long text.
+        """
+        running: deque[Future[npt.NDArray[np.float32]]] = deque()
+        try:
+            for each in padded:
+                running.append(self._pool.submit(self._engine.run, each))
+                if len(running) > self._engine.batching.at_once:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for rest in running:
+                rest.cancel()

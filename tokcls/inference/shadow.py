@@ -101,7 +101,9 @@ class Shadow:
             version = loaded.located.version
             _LOG.info("%s is version %s, and is compared", self._follower.alias, version)
 
-    def offer(self, champion: str, requests: Sequence[Request], answers: Sequence[bytes]) -> None:
+    def offer(
+        self, champion: str, requests: Sequence[Request], answers: Sequence[bytes | Exception]
+    ) -> None:
         """Compare what a version has answered, if there is time for it; from the event loop."""
         challenger = self._challenger
         if self._busy or challenger is None or challenger.located.version == champion:
@@ -109,7 +111,9 @@ class Shadow:
         chosen, room = [], MOST_CHARACTERS
         for request, text in zip(requests, answers, strict=True):
             # Sub-words of other tokenizers, and spans that these make, tell nothing of the models.
-            if request.parameters.aggregation_strategy is None and request.characters <= room:
+            if isinstance(text, Exception) or request.parameters.aggregation_strategy is not None:
+                continue
+            if request.characters <= room:
                 room -= request.characters
                 chosen.append((request, text))
         if chosen:

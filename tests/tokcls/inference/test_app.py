@@ -257,12 +257,12 @@ def test_a_port_whose_connections_were_just_closed_is_free() -> None:
     check_port("127.0.0.1", port)
 
 
-def test_a_batch_holds_many_short_texts_or_one_that_is_very_long() -> None:
+def test_requests_are_weighed_in_sub_words_roughly_and_for_what_they_cost() -> None:
     short, long = Request(("a" * 200,) * 3), Request(("a" * MAX_CHARACTERS,))
     assert weight([short, short]) == 2 * weight([short])
     assert 3 * 200 / 4 / 8 < weight([short]) < 3 * 200 / 4 / 8 + 3  # four bytes a sub-word
-    assert weight([long]) == BATCH
-    assert weight([Request(words=(("",) * 600_000,))]) == BATCH
+    assert weight([long]) > 100 * BATCH
+    assert weight([Request(words=(("",) * 600_000,))]) > 100 * BATCH
     assert weight([Request(("\u4e2d" * 1000,))]) > weight([Request(("a" * 1000,))])
 
 

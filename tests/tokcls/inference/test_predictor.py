@@ -6,13 +6,18 @@ import dataclasses
 import json
 import math
 import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
 
 from tests.tiny import POSITIONS, examples
+from tokcls.data.batches import Padded
 from tokcls.errors import BundleError, InputError
 from tokcls.inference.bundle import MANIFEST, read_manifest, seal
 from tokcls.inference.engines import open_engine
@@ -56,6 +61,29 @@ def test_a_predictor_within_a_time_answers_alike_and_stops_when_it_is_over(
         late.predict_words([SENTENCE.split()])
     with pytest.raises(TimeoutError):
         late.aggregate_texts([SENTENCE], "simple")
+
+
+def test_a_short_text_need_not_wait_for_all_of_a_long_one(bundle: Path) -> None:
+    engine, began = open_engine(bundle, "fp32", threads=2), threading.Event()
+
+    class Slowly:
+        """The engine, a while for each batch."""
+
+        tags, batching = engine.tags, dataclasses.replace(engine.batching, tokens=60)
+
+        def run(self, padded: Padded) -> Any:
+            began.set()
+            time.sleep(0.02)
+            return engine.run(padded)
+
+    tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
+    slow = Predictor(Slowly(), read_manifest(bundle), tokenizer)
+    with ThreadPoolExecutor(1) as pool:
+        long = pool.submit(slow.predict_texts, [long_text(5000)])  # a hundred batches and more
+        assert began.wait(60.0)
+        assert slow.predict_texts([long_text(100)])[0]
+        assert not long.done()
+        assert long.result()[0]
 
 
 def test_no_texts_give_no_answers(predictor: Predictor) -> None:

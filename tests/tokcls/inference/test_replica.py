@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +23,7 @@ from tokcls.errors import BundleError
 from tokcls.inference.app import BATCH, Asked, Replica, application, load_first
 from tokcls.inference.follow import Loaded, load
 from tokcls.inference.gate import WITHIN_S, Gate
-from tokcls.inference.predictor import Predictor
+from tokcls.inference.predictor import Entity, Predictor
 from tokcls.inference.request import Request
 from tokcls.inference.settings import Settings
 from tokcls.inference.sources import Located, locate
@@ -90,22 +93,47 @@ def test_a_folder_that_is_gone_is_fetched_again(first: Located, tmp_path: Path) 
 
 
 def replica(predictor: Any) -> Any:
-    """Stand in for a replica: what answering a batch takes of it, in a namespace."""
+    """Stand in for a replica: what answering takes of it, in a namespace."""
     filled: list[tuple[int, float]] = []
-    return SimpleNamespace(
+    standing = SimpleNamespace(
         loaded=SimpleNamespace(predictor=predictor, located=Located(Path(), "ner", "1")),
         lanes=ThreadPoolExecutor(1),
+        long_lanes=ThreadPoolExecutor(2),
         metrics=SimpleNamespace(batch=lambda texts, fill, _: filled.append((texts, fill))),
         filled=filled,
         shadow=None,
         budget=BATCH,
     )
+    standing.answer_in = partial(Replica.answer_in, standing)
+
+    async def alone(asked: Asked) -> bytes | Exception:
+        return (await batch(standing, asked))[0]
+
+    standing.answer_batch = alone
+    return standing
 
 
-async def batch(replica: Any, *asked: Asked) -> list[bytes]:
+async def batch(replica: Any, *asked: Asked) -> list[bytes | Exception]:
     answering: Any = Replica.answer_batch
-    answers: list[bytes] = await answering.__wrapped__(replica, list(asked))
+    answers: list[bytes | Exception] = await answering.__wrapped__(replica, list(asked))
     return answers
+
+
+class Stub:
+    """A predictor that finds nothing, in no time."""
+
+    def within(self, seconds: float) -> Any:
+        return self
+
+    def predict_texts(self, texts: list[str], stride: int | None) -> list[list[Entity]]:
+        return [[] for _ in texts]
+
+    def predict_words(self, words: list[list[str]]) -> list[list[Entity]]:
+        return [[] for _ in words]
+
+
+def soon(text: str) -> Asked:
+    return Asked(Request((text,), single=True), time.monotonic() + 60.0)
 
 
 def test_a_batch_is_worked_on_as_long_as_anybody_waits_for_it(predictor: Predictor) -> None:
@@ -131,7 +159,8 @@ def over_http(answer: Callable[[Request], Any], text: str) -> httpx.Response:
 
 def test_a_text_that_takes_too_long_is_given_up_in_our_form(predictor: Predictor) -> None:
     async def late(request: Request) -> bytes:
-        return (await batch(replica(predictor), Asked(request, time.monotonic() - 1.0)))[0]
+        (answer,) = await batch(replica(predictor), Asked(request, time.monotonic() - 1.0))
+        raise AssertionError(answer)
 
     reply = over_http(late, "Anna flew to Oslo .")
     assert reply.status_code == 504
@@ -139,22 +168,53 @@ def test_a_text_that_takes_too_long_is_given_up_in_our_form(predictor: Predictor
 
 
 def test_no_text_is_logged_when_answering_it_fails(caplog: pytest.LogCaptureFixture) -> None:
-    class Broken:
-        def within(self, seconds: float) -> Broken:
-            return self
-
+    class Broken(Stub):
         def predict_texts(self, texts: list[str], stride: int | None) -> Any:
             raise RuntimeError(f"what is {texts[0]}?")
 
-    async def fails(request: Request) -> bytes:
-        return (await batch(replica(Broken()), Asked(request, time.monotonic() + 60.0)))[0]
-
     caplog.set_level(logging.DEBUG)
+    fails = partial(Replica.answer_one, replica(Broken()))
     reply = over_http(fails, "Xanthippe Quillfeather")
     assert (reply.status_code, list(reply.json())) == (500, ["error"])
     assert "predict_texts" in caplog.text, "where it failed"
     assert "RuntimeError" in caplog.text
     assert "Xanthippe" not in caplog.text + reply.text
+
+
+def test_a_request_that_cannot_be_answered_fails_alone() -> None:
+    class Picky(Stub):
+        def predict_texts(self, texts: list[str], stride: int | None) -> list[list[Entity]]:
+            if "bad" in texts:
+                raise ValueError("of one text")
+            return [[Entity("PER", text, 0, len(text), 0.5)] for text in texts]
+
+    one, wrong, other = asyncio.run(batch(replica(Picky()), *map(soon, ("Anna", "bad", "Tomas"))))
+    assert isinstance(wrong, ValueError)
+    words = [json.loads(each)[0]["word"] for each in (one, other) if isinstance(each, bytes)]
+    assert words == ["Anna", "Tomas"]
+
+
+def test_nobody_waits_for_texts_that_are_longer_than_a_batch() -> None:
+    class Slow(Stub):
+        """Answers long texts when it is told to."""
+
+        go = threading.Event()
+
+        def predict_texts(self, texts: list[str], stride: int | None) -> list[list[Entity]]:
+            if len(texts[0]) > 100:
+                assert self.go.wait(60.0)
+            return super().predict_texts(texts, stride)
+
+    async def all_of_them() -> None:
+        answer = partial(Replica.answer_one, replica(Slow()))
+        long = [asyncio.create_task(answer(Request(("x" * 4000,)))) for _ in range(5)]
+        for _ in range(3):
+            await asyncio.wait_for(answer(Request(("short",))), 30.0)
+        assert not any(each.done() for each in long)
+        Slow.go.set()
+        assert await asyncio.gather(*long) == [b"[[]]"] * 5
+
+    asyncio.run(all_of_them())
 
 
 def test_a_replica_that_is_replaced_ends_what_it_answers_first() -> None:
