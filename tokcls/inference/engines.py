@@ -64,7 +64,7 @@ def open_engine(folder: str | Path, name: str, *, threads: int | None = None) ->
     if name == TORCH:
         from tokcls.model.engine import load_torch
 
-        return load_torch(folder)
+        return load_torch(folder, threads)
     if name not in FILES:
         raise BundleError(f"there is no engine {name!r}; there are {', '.join([*FILES, TORCH])}")
     path = Path(folder) / FILES[name]

@@ -7,12 +7,16 @@ processor or another version of ONNX Runtime that answers differently is noticed
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from tokcls.errors import BundleError
+from tokcls.inference.engines import TORCH
 from tokcls.inference.predictor import Entity, Predictor
 
 KEY = "parity"
+ROUNDED = {TORCH: 2}
+"""spans that an engine may find otherwise: on a GPU torch counts in bf16, and doubtful ones tip"""
 TEXTS = (
     "Ada Lovelace was born in London and worked with Charles Babbage.",
     "The European Commission fined Acme Corp. in Brussels on 3 May 2021, Reuters reported.",
@@ -57,10 +61,20 @@ def check_parity(predictor: Predictor) -> None:
     if not isinstance(record_, dict) or record_.get("texts") != DIGEST:
         return
     expected = record_.get(_key(predictor.engine), record_.get("found"))
-    if here != expected:
-        pairs = zip(here, expected, strict=False) if isinstance(expected, list) else ()
-        wrong = sum(a != b for a, b in pairs) or len(TEXTS)
-        raise BundleError(
-            f"the bundle finds other entities here than when it was made, in {wrong} of "
-            f"{len(TEXTS)} texts; use the versions of its receipt, or bundle the trial again"
-        )
+    if here == expected:
+        return
+    pairs = list(zip(here, expected, strict=False)) if isinstance(expected, list) else []
+    if len(pairs) == len(TEXTS) and _spans_apart(pairs) <= ROUNDED.get(predictor.engine, 0):
+        return
+    wrong = sum(a != b for a, b in pairs) or len(TEXTS)
+    raise BundleError(
+        f"the bundle finds other entities here than when it was made, in {wrong} of "
+        f"{len(TEXTS)} texts; use the versions of its receipt, or bundle the trial again"
+    )
+
+
+def _spans_apart(pairs: Sequence[tuple[list[list[Any]], list[list[Any]]]]) -> int:
+    """Count the spans that one of two has found and the other has not, whichever has more."""
+    more = [sum(span not in b for span in a) for a, b in pairs]
+    less = [sum(span not in a for span in b) for a, b in pairs]
+    return max(sum(more), sum(less))

@@ -18,8 +18,8 @@ TOKENS = 4096
 """padded sub-words that go through the network at once: bounds the memory of any call"""
 
 
-def load_torch(folder: str | Path) -> Torch:
-    """Load the network of a bundle.
+def load_torch(folder: str | Path, threads: int | None = None) -> Torch:
+    """Load the network of a bundle; `threads` are those of this process, unset: as they are.
 
     Raises BundleError if it cannot be loaded.
     """
@@ -30,6 +30,8 @@ def load_torch(folder: str | Path) -> Torch:
             network = AutoModelForTokenClassification.from_pretrained(folder, use_safetensors=True)
     except (OSError, ValueError, KeyError) as error:
         raise BundleError(f"{folder} cannot be loaded in torch: {error}") from error
+    if threads is not None:
+        torch.set_num_threads(threads)
     return Torch(network, len(network.config.id2label))
 
 
