@@ -14,6 +14,7 @@ from ray import tune
 from sweeps.search.events import Listener, Retry, State, Trial
 from sweeps.search.mailbox import Epoch
 from sweeps.search.newcomers import Newcomers
+from sweeps.search.orphans import Orphans
 from sweeps.search.room import HEAD, Following, cluster_room
 from sweeps.search.scheduler import build_scheduler
 from sweeps.search.searcher import SpaceSearcher, state_of
@@ -140,7 +141,8 @@ def _watching(
     """What looks at the cluster meanwhile: its room, and its new nodes where storage may differ."""
     resources = materials.space.sweep.resources
     following = Following(searcher, resources, materials.plan, cluster_room(), say)
-    return [following, *([Newcomers(materials.mark)] if materials.mark is not None else [])]
+    newcomers = [Newcomers(materials.mark)] if materials.mark is not None else []
+    return [Orphans(), following, *newcomers]
 
 
 def _tuner(

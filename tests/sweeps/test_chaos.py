@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -29,4 +30,4 @@ def test_a_sweep_in_which_everything_is_killed_once_ends_as_an_undisturbed_one(
     with world(tmp_path) as around:
         line = disturbed(around, seed=2)
     assert [each["what"] for each in line["killed"]] == [b.what for b in blows(2, tuple(KINDS))]
-    assert line["wrong"] == {}, line
+    assert line["wrong"] == {}, json.dumps(line, indent=1)
