@@ -121,5 +121,5 @@ def _default(nothing: TokclsError, say: Say) -> Model:
     try:
         return _foreign(DEFAULT)
     except TokclsError as error:
-        say(f"error: {error}")
+        say(f"{error}")
         raise nothing from error

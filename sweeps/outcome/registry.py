@@ -15,7 +15,6 @@ from typing import Any
 import tokcls
 from sweeps.errors import RegistryError
 from sweeps.outcome.aliases import crown, roll_back, version_of
-from sweeps.search.patience import patience
 from tokcls.data.corpus import Sentence
 from tokcls.errors import BundleError, TokclsError, without_keys
 from tokcls.inference.bundle import MANIFEST
@@ -25,6 +24,7 @@ from tokcls.inference.sources import CHAMPION, using
 from tokcls.labels.scoring import count
 from tokcls.labels.spans import Span
 from tokcls.labels.types import TypeMap
+from tokcls.patience import patience
 
 MODEL_CODE = Path(__file__).with_name("mlflow_model.py")
 NEEDED = ("numpy", "onnxruntime", "tokenizers", "pydantic")  # what the code that travels imports

@@ -17,7 +17,6 @@ from typing import Any
 
 from sweeps.errors import RefusedError, RegistryError, first_line
 from sweeps.search.events import Trial
-from sweeps.search.patience import patience
 from sweeps.search.shown import (
     FIGURES_SEEN_BY,
     SEEN_BY,
@@ -35,6 +34,7 @@ from sweeps.search.shown import (
     tags_of,
 )
 from tokcls.errors import without_keys
+from tokcls.patience import patience
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 PARENT_TAG = "mlflow.parentRunId"

@@ -18,10 +18,12 @@ from urllib.parse import urlsplit
 from tokcls.errors import BundleError, without_keys
 from tokcls.inference import fetched
 from tokcls.inference.bundle import MANIFEST
+from tokcls.patience import patience
 
 DEFAULT_REGISTRY = "sqlite:///mlflow.db"
 CHAMPION = "champion"
 BUNDLE = "bundle"  # in a sweep's folder
+PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 BAR = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 FLUENT = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")  # what MLflow sets beside its globals
 NOT_THERE = "RESOURCE_DOES_NOT_EXIST"  # MLflow's code
@@ -247,7 +249,8 @@ def _registry(without: type[BundleError] = BundleError) -> Iterator[_Registry]:
             "registered models need MLflow: pip install 'mlflow>=3,<4'; or name a bundle's folder"
         ) from error
     try:
-        yield _Registry(mlflow, uri)
+        with patience(PATIENCE):
+            yield _Registry(mlflow, uri)
     except mlflow.exceptions.MlflowException as error:
         said = without_keys(f"the model registry {uri} did not answer: {error}")
         raise Unanswered(said) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -130,6 +131,22 @@ def test_what_is_wrong_is_said_without_keys(here: Path, monkeypatch: pytest.Monk
         with pytest.raises(Unanswered, match=r"registry http://127.0.0.1:1 did not") as raised:
             ask(f"models:/ner@{CHAMPION}")
         assert "secret" not in str(raised.value)
+
+
+@pytest.mark.slow
+def test_a_registry_that_is_not_there_is_told_within_seconds(here: Path) -> None:
+    code = "from tokcls.inference.sources import locate\nlocate()"
+    settings = {
+        name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_HTTP")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=settings | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"},
+        timeout=60,
+    )
+    assert "the model registry http://127.0.0.1:1 did not answer" in done.stderr
 
 
 def test_stores_are_used_one_thread_at_a_time() -> None:

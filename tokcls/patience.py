@@ -1,4 +1,4 @@
-"""How long MLflow's client tries: by itself it tries for minutes, and a sweep has better to do."""
+"""How long MLflow's client tries: by itself it tries for minutes, and who waits is told nothing."""
 
 from __future__ import annotations
 
