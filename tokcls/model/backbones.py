@@ -86,7 +86,7 @@ def _fetch(name: str, revision: str | None, cached: bool) -> Path:
     except LocalEntryNotFoundError as error:
         raise BackboneError(
             f"backbone {name!r} is not in the local cache and the Hub cannot be reached; "
-            "give `model.offline`, or a folder"
+            "give a folder (a search space may also name `model.offline`)"
         ) from error
     except HfHubHTTPError as error:
         raise BackboneError(f"backbone {name!r} cannot be fetched from the Hub: {error}") from error
