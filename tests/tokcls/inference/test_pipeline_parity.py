@@ -6,21 +6,26 @@ allows. On the others the two must differ: the pipeline knows nothing of what ma
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks._made import places
 from tests.tiny import examples
 from tests.tokcls.inference.made import make_bundle
 from tokcls.data.batches import pad
 from tokcls.data.windows import cut, encode, tokenizing
 from tokcls.data.word_scores import WordScores
 from tokcls.data.words import split
+from tokcls.inference.answer import answer
 from tokcls.inference.bundle import read_manifest
+from tokcls.inference.contract import Parameters
 from tokcls.inference.engines import open_engine
 from tokcls.inference.predictor import Predictor
+from tokcls.inference.request import Request
 from tokcls.labels.decoding import decode_tags
 from tokcls.labels.schemes import SCHEMES
 
@@ -84,3 +89,33 @@ def test_the_pipeline_finds_the_same_entities(scheme: str, tmp_path: Path) -> No
         compared, entities = compared + 1, entities + len(found)
     assert compared > 0.7 * len(lines)
     assert entities > compared
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Tokenizer does not support real words:UserWarning")
+@pytest.mark.parametrize("strategy", ["first", "average", "max"])
+def test_byte_level_words_are_those_of_the_pipeline_where_punctuation_stands_by_itself(
+    byte_level: Path, strategy: Any
+) -> None:
+    from transformers import pipeline
+
+    theirs: Any = pipeline(
+        "token-classification", str(byte_level), aggregation_strategy=strategy, ignore_labels=[]
+    )
+    lines = [" ".join(words) for words, _ in examples(40)]
+    lines.append("Müller met Ωmega in Zürich , said ( Acme ) .")
+    asked = Request(
+        tuple(lines), parameters=Parameters(aggregation_strategy=strategy, ignore_labels=[])
+    )
+    types = set()
+    found = json.loads(answer(Predictor.from_bundle(byte_level), [asked])[0])
+    for line, ours in zip(lines, found, strict=True):
+        assert places(ours) == places(theirs(line)), line
+        assert all(line[one["start"] : one["end"]] == one["word"] for one in ours)
+        types |= {one["entity_group"] for one in ours}
+    assert types == {"O", "LOC", "ORG", "PER"}
+
+
+@pytest.fixture(scope="module")
+def byte_level(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("roberta"), kind="roberta")
