@@ -46,6 +46,26 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def replicas(server: int) -> list[int]:
+    """List the processes of the replicas below a server's, the oldest first."""
+    begun = {}
+    for pid in below(server):
+        with suppress(OSError):  # it has ended
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::ServeReplica"):
+                begun[pid] = _begun(pid)
+    return sorted(begun, key=lambda pid: begun[pid])
+
+
+def age(pid: int) -> float:
+    """Give the seconds since a process began, from Linux's /proc."""
+    up = float(Path("/proc/uptime").read_text().split()[0])
+    return up - _begun(pid) / os.sysconf("SC_CLK_TCK")
+
+
+def _begun(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+
+
 def answer_of(url: str, text: str) -> list[dict[str, Any]]:
     """Ask for the entities of one text."""
     body = json.dumps({"inputs": text}).encode()
