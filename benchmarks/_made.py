@@ -34,6 +34,12 @@ def trained_bundle(folder: Path, *overrides: str) -> Path:
     return max(folder.glob("runs/*/*/bundle"))
 
 
+def promote(folder: Path, *arguments: str) -> None:
+    """Run `sweeps.promote` in a folder, whose registry it is then."""
+    command = [sys.executable, "-m", "sweeps.promote", *arguments]
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+
 def sentences() -> list[str]:
     """Give the sentences of the bundled corpus that no model was trained on."""
     splits = load_corpus(DataConfig(source="bundled"), seed=0).splits
@@ -66,9 +72,10 @@ def _begun(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
 
 
-def answer_of(url: str, text: str) -> list[dict[str, Any]]:
+def answer_of(url: str, text: str, **parameters: str) -> list[dict[str, Any]]:
     """Ask for the entities of one text."""
-    body = json.dumps({"inputs": text}).encode()
+    asked_for: dict[str, Any] = {"parameters": parameters} if parameters else {}
+    body = json.dumps({"inputs": text} | asked_for).encode()
     asked = urllib.request.Request(f"{url}/predict", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(asked, timeout=60) as answer:
         found: list[dict[str, Any]] = json.load(answer)
