@@ -131,9 +131,9 @@ def _theirs(bundle: Path, folder: Path, name: str) -> list[str | Path]:
 
 
 def _ours(bundle: Path, folder: Path, engine: str, name: str) -> list[str | Path]:
-    command = [sys.executable, "-m", "tokcls.predict", "--model", bundle, "--engine", engine]
-    files = folder / f"{name}.txt", folder / f"{engine}-{name}.jsonl"
-    return [*command, "--input", files[0], "--output", files[1]]
+    files = "--input", folder / f"{name}.txt", "--output", folder / f"{engine}-{name}.jsonl"
+    model = "--model", bundle, "--engine", engine
+    return [sys.executable, "-m", "tokcls.predict", *model, *files]
 
 
 def _timed(command: Sequence[str | Path]) -> float:
