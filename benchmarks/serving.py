@@ -19,12 +19,10 @@ from typing import Any
 
 from benchmarks._load import Load, bodies_file, check_wrk, load
 from benchmarks._made import (
-    age,
     answer_of,
     bare_engine,
     places,
     promote,
-    replicas,
     running,
     sentences,
     trained_bundle,
@@ -95,7 +93,7 @@ def _measure(
     module, *given = (part.format(kind=kind, bundle=bundle) for part in SERVERS[kind])
     bodies = bodies_file(texts, folder)
     with running(module, *given, cwd=folder) as server:
-        start = round(age(replicas(server.pid)[-1]), 2) if kind == "ours" else None
+        start = server.replica_seconds() if kind == "ours" else None
         answers = [
             [places(answer_of(server.url, text, **strategy)) for text in texts[:ASKED]]
             for strategy in ({}, STRATEGY)
@@ -117,7 +115,7 @@ def _champion_start(bundle: Path, folder: Path) -> float:
     with running(
         "sweeps.serve", f"models:/{NAME}@champion", "--port", "{port}", cwd=folder
     ) as server:
-        return round(age(replicas(server.pid)[-1]), 2)
+        return server.replica_seconds()
 
 
 def _median(loads: list[Load]) -> dict[str, float]:

@@ -24,7 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._asking import Answers, Asked, ask
-from benchmarks._made import places, promote, replicas, running, sentences, trained_bundle
+from benchmarks._made import (
+    await_replicas,
+    places,
+    promote,
+    running,
+    sentences,
+    trained_bundle,
+)
 from benchmarks._result import finish, machine
 from tokcls.inference.predictor import Predictor
 
@@ -144,7 +151,7 @@ def _kill(folder: Path, right: Right, seconds: float) -> dict[str, Any]:
     killed: list[float] = []
 
     async def kill() -> None:
-        first, _ = replicas(on.pid)
+        first, _ = await asyncio.to_thread(await_replicas, on.pid, 2)
         os.kill(first, signal.SIGKILL)
         killed.append(time.monotonic())
 
