@@ -1,7 +1,8 @@
 """`transformers.pipeline` loads a bundle as it is, and finds what we find, for every scheme.
 
 Compared are the texts whose best tags, word by word, already form a sequence that the scheme
-allows. On the others the two must differ: the pipeline knows nothing of what may follow what.
+allows. On the others the two must differ: the pipeline knows nothing of what may follow what. And
+what it reads, B- and I-, must say the same: of IOE2, which marks ends, it joins neighbours.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def texts() -> list[str]:
 
 
 def allowed(bundle: Path, lines: list[str]) -> list[bool]:
-    """Tell for each text whether its best tags form an allowed sequence."""
+    """Tell for each text whether its best tags are an allowed sequence that B- and I- can say."""
     manifest, engine = read_manifest(bundle), open_engine(bundle, "fp32")
     window, schema = manifest.window, manifest.schema
     from tokenizers import Tokenizer
@@ -62,10 +63,16 @@ def allowed(bundle: Path, lines: list[str]) -> list[bool]:
     rows = np.arange(len(windows))
     scores.add(rows, engine.run(pad(encoded, windows, rows, rule)), offset=len(window.prefix))
     best = scores.by_sentence()
-    steps = SCHEMES[schema.scheme].transitions(schema.tags)
+    scheme, read = SCHEMES[schema.scheme], SCHEMES["IOB2"]
+    names = scheme.pipeline_names(schema.tags)
     return [
         bool((free == kept).all())
-        for free, kept in zip(decode_tags(best, None), decode_tags(best, steps), strict=True)
+        and read.decode([names[tag] for tag in kept]) == schema.decode_ids(kept)
+        for free, kept in zip(
+            decode_tags(best, None),
+            decode_tags(best, scheme.transitions(schema.tags)),
+            strict=True,
+        )
     ]
 
 
