@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,8 @@ import aiohttp
 from benchmarks._made import places
 
 GIVE_UP_S = 20.0
-Places = Collection[list[tuple[str, int, int]]]
+Answers = Mapping[str, list[tuple[str, int, int]]]
+"""what each version of a model answers"""
 
 
 @dataclass
@@ -32,15 +33,24 @@ class Asked:
 
 
 async def ask(
-    url: str, right: Mapping[str, Places], *, connections: int, until: asyncio.Event
+    url: str,
+    right: Mapping[str, Answers],
+    *,
+    current: Set[str],
+    connections: int,
+    until: asyncio.Event,
 ) -> Asked:
-    """Ask for the entities of texts in turn until told; `right` are the answers that may come."""
+    """Ask for the entities of texts in turn until told; `right` are the answers to each.
+
+    `current` are the versions that may answer; it may change meanwhile, and for a request those
+    count that were current when it began or when it ended.
+    """
     asked, texts, begun = Asked(), list(right), time.monotonic()
     limit = aiohttp.TCPConnector(limit=connections)
     patience = aiohttp.ClientTimeout(total=GIVE_UP_S)
     async with aiohttp.ClientSession(connector=limit, timeout=patience) as session:
         clients = (
-            _client(session, url, right, texts[number:] + texts[:number], asked, until)
+            _client(session, url, right, current, texts[number:] + texts[:number], asked, until)
             for number in range(0, 7 * connections, 7)
         )
         await asyncio.gather(*clients)
@@ -51,7 +61,8 @@ async def ask(
 async def _client(
     session: aiohttp.ClientSession,
     url: str,
-    right: Mapping[str, Places],
+    right: Mapping[str, Answers],
+    current: Set[str],
     texts: Sequence[str],
     asked: Asked,
     until: asyncio.Event,
@@ -60,14 +71,15 @@ async def _client(
         for text in texts:
             if until.is_set():
                 return
-            begun = time.monotonic()
+            begun, may_answer = time.monotonic(), {*current}
             try:
                 found = await _answer(session, url, text)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 asked.failed.append((time.monotonic(), f"{type(error).__name__}: {error}"))
                 continue
             asked.seconds.append(time.monotonic() - begun)
-            asked.wrong += places(found) not in right[text]
+            may_answer |= current
+            asked.wrong += places(found) not in [right[text][version] for version in may_answer]
 
 
 async def _answer(session: aiohttp.ClientSession, url: str, text: str) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks._made import free_port
 from tests.sweeps.run_made import MARK, environment, make_world, processes_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -153,7 +153,7 @@ class World:
 @contextmanager
 def world(folder: Path) -> Iterator[World]:
     """Make a world in `folder`; whatever runs in it ends with the block."""
-    cluster, server = Cluster(folder / "cluster"), Server(folder, _free_port())
+    cluster, server = Cluster(folder / "cluster"), Server(folder, free_port())
     with ExitStack() as later:
         server.start()
         later.callback(server.kill)
@@ -171,9 +171,3 @@ def kill(process: subprocess.Popen[Any]) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -24,7 +24,7 @@ from tokcls.processes import below
 ROOT = Path(__file__).parents[1]
 SPACE = ROOT / "search_spaces" / "quickstart.yaml"
 ONE_TRIAL = ("search.trials=1", "train.epochs=2", "labels.scheme=IOB2", "model.backbone=minilm-l6")
-UP_WITHIN_S, GONE_WITHIN_S = 120.0, 20.0
+UP_WITHIN_S, NAMED_WITHIN_S, GONE_WITHIN_S = 120.0, 60.0, 20.0
 
 
 def trained_bundle(folder: Path, *overrides: str) -> Path:
@@ -32,6 +32,12 @@ def trained_bundle(folder: Path, *overrides: str) -> Path:
     command = [sys.executable, "-m", "sweeps.run", str(SPACE), "--quiet", *ONE_TRIAL, *overrides]
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     return max(folder.glob("runs/*/*/bundle"))
+
+
+def promote(folder: Path, *arguments: str) -> None:
+    """Run `sweeps.promote` in a folder, whose registry it is then."""
+    command = [sys.executable, "-m", "sweeps.promote", *arguments]
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
 def sentences() -> list[str]:
@@ -46,9 +52,36 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def answer_of(url: str, text: str) -> list[dict[str, Any]]:
+def replicas(server: int) -> list[int]:
+    """List the processes of the replicas below a server's, the oldest first."""
+    found = {}
+    for pid in below(server):
+        with suppress(OSError):  # it has ended
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::ServeReplica"):
+                found[pid] = began(pid)
+    return sorted(found, key=lambda pid: found[pid])
+
+
+def await_replicas(server: int, count: int) -> list[int]:
+    """Wait for so many: Ray may give a process its name after the first answer came from it."""
+    until = time.monotonic() + NAMED_WITHIN_S
+    while len(found := replicas(server)) < count:
+        if time.monotonic() > until:
+            raise TimeoutError(f"{count} replicas should run below {server}, found {found}")
+        time.sleep(0.1)
+    return found
+
+
+def began(pid: int) -> float:
+    """Say when a process began, in seconds since the machine was started (Linux)."""
+    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def answer_of(url: str, text: str, **parameters: str) -> list[dict[str, Any]]:
     """Ask for the entities of one text."""
-    body = json.dumps({"inputs": text}).encode()
+    asked_for: dict[str, Any] = {"parameters": parameters} if parameters else {}
+    body = json.dumps({"inputs": text} | asked_for).encode()
     asked = urllib.request.Request(f"{url}/predict", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(asked, timeout=60) as answer:
         found: list[dict[str, Any]] = json.load(answer)
@@ -57,17 +90,21 @@ def answer_of(url: str, text: str) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Running:
-    """A server that answers, and the seconds from its start until it did."""
+    """A server that answers, and when it first did, in seconds since the machine was started."""
 
     url: str
     pid: int
-    seconds: float
+    answered: float
+
+    def replica_seconds(self) -> float:
+        """Give the seconds from the start of a replica's process to the first answer."""
+        return round(self.answered - began(await_replicas(self.pid, 1)[-1]), 2)
 
 
 @contextmanager
 def running(module: str, *arguments: str, cwd: Path) -> Iterator[Running]:
     """Run a module as a server, `{port}` standing for its port, until the block ends."""
-    port, begun = free_port(), time.monotonic()
+    port = free_port()
     words = [argument.format(port=port) for argument in arguments]
     path = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     with (cwd / f"{module}.log").open("w") as log:
@@ -82,7 +119,7 @@ def running(module: str, *arguments: str, cwd: Path) -> Iterator[Running]:
     try:
         url = f"http://127.0.0.1:{port}"
         _await_answer(url, process, cwd / f"{module}.log")
-        yield Running(url, process.pid, time.monotonic() - begun)
+        yield Running(url, process.pid, time.clock_gettime(time.CLOCK_BOOTTIME))
     finally:
         _end(process)
 

@@ -3,36 +3,46 @@
     python -m benchmarks.serving_chaos [--small] [--bundles FOLDER FOLDER]
 
 32 connections that never retry, every answer compared with those of the versions that may answer.
-First 60 s in which the champion is promoted twice and rolled back once; then 60 s on two replicas,
-of which one is killed -9 three times.
+First 60 s in which the champion is promoted twice and rolled back once: both versions may answer
+from then until a little after `GET /model` shows the new one. Then 60 s on two replicas, of which
+one is killed -9 three times.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks._asking import Asked, Places, ask
-from benchmarks._made import places, running, sentences, trained_bundle
+from benchmarks._asking import Answers, Asked, ask
+from benchmarks._made import (
+    await_replicas,
+    places,
+    promote,
+    running,
+    sentences,
+    trained_bundle,
+)
 from benchmarks._result import finish, machine
 from tokcls.inference.predictor import Predictor
-from tokcls.processes import below
 
 CONNECTIONS = 32
 BUDGET = {"failed": 0, "wrong": 0, "p99_seconds": 1.0, "late_failures": 0}
 LATE_S = 1.0
+SWAPPED_WITHIN_S, GRACE_S = 30.0, 3.0
 NAME = "ner-chaos"
 KILLS = (0.1, 0.4, 0.7)
-Step = tuple[float, Callable[[], None]]  # when, as a share of the time, and what
+Right = Mapping[str, Answers]
+Step = tuple[float, Callable[[], Awaitable[None]]]  # when, as a share of the time, and what
 
 
 def main(arguments: list[str]) -> int:
@@ -49,7 +59,7 @@ def main(arguments: list[str]) -> int:
         ]
         right = _right(bundles)
         for bundle in bundles:
-            _promote(folder, str(bundle), "--name", NAME)
+            promote(folder, str(bundle), "--name", NAME)
         swaps = _swaps(folder, right, seconds)
         kill = _kill(folder, right, seconds)
     measured = {"swaps": swaps, "kill": kill}
@@ -60,7 +70,7 @@ def main(arguments: list[str]) -> int:
         and kill["late_failures"] == 0
         and kill["failed"] <= kill["killed"] * CONNECTIONS
         and kill["killed"] == len(KILLS)
-        and sorted(swaps["versions"]) == ["1", "1", "2", "2"]
+        and swaps["versions"] == ["1", "2", "1"]
     )
     for kind, each in measured.items():
         print(f"{kind:8} {each}")
@@ -81,90 +91,95 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _right(bundles: list[Path]) -> dict[str, Places]:
-    """What each version answers to each text."""
+def _right(bundles: list[Path]) -> Right:
+    """What each version, numbered from 1, answers to each text."""
     texts = sentences()
     found = [Predictor.from_bundle(bundle).predict_texts(texts) for bundle in bundles]
     return {
-        text: [places([one.as_dict() for one in each]) for each in versions]
+        text: {
+            str(number): places([one.as_dict() for one in each])
+            for number, each in enumerate(versions, 1)
+        }
         for text, *versions in zip(texts, *found, strict=True)
     }
 
 
-def _promote(folder: Path, *arguments: str) -> None:
-    command = [sys.executable, "-m", "sweeps.promote", *arguments]
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-
-
-def _swaps(folder: Path, right: Mapping[str, Places], seconds: float) -> dict[str, Any]:
+def _swaps(folder: Path, right: Right, seconds: float) -> dict[str, Any]:
     """Promote the first version, the second, and roll back, while all are asking."""
-    versions: list[str] = []
-    with running("sweeps.serve", f"models:/{NAME}@champion", "--port", "{port}", cwd=folder) as on:
+    champion = f"models:/{NAME}@champion"
+    current, versions = {"2"}, list[str]()
 
-        def step(*arguments: str) -> Callable[[], None]:
-            return lambda: _promote(folder, *arguments)
+    async def swap(url: str, to: str, *arguments: str) -> None:
+        take = partial(promote, folder, *arguments)
+        versions.append(await swapped(url, to, take, current))
 
-        steps = [
-            (0.1, step(f"models:/{NAME}/1")),
-            (0.35, step(f"models:/{NAME}/2")),
-            (0.6, step(f"models:/{NAME}", "--rollback")),
+    with running("sweeps.serve", champion, "--port", "{port}", cwd=folder) as on:
+        steps: list[Step] = [
+            (0.1, partial(swap, on.url, "1", f"models:/{NAME}/1")),
+            (0.35, partial(swap, on.url, "2", f"models:/{NAME}/2")),
+            (0.6, partial(swap, on.url, "1", f"models:/{NAME}", "--rollback")),
         ]
-        asked = asyncio.run(_under_load(on.url, right, seconds, steps, versions))
+        asked = asyncio.run(_under_load(on.url, right, current, seconds, steps))
     return _told(asked) | {"versions": versions}
 
 
-def _kill(folder: Path, right: Mapping[str, Places], seconds: float) -> dict[str, Any]:
+async def swapped(
+    url: str, to: str, take: Callable[[], None], current: set[str], *, grace: float = GRACE_S
+) -> str:
+    """Change the champion, and keep in `current` who may answer; gives the version shown last."""
+    current.add(to)
+    await asyncio.to_thread(take)
+    until = time.monotonic() + SWAPPED_WITHIN_S
+    while (shown := await _version(url)) != to and time.monotonic() < until:
+        await asyncio.sleep(0.2)
+    await asyncio.sleep(grace)  # what the one before had begun is answered
+    if shown == to:
+        current.intersection_update({to})
+    return shown
+
+
+async def _version(url: str) -> str:
+    import aiohttp
+
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/model") as answer:
+        return str((await answer.json())["version"])
+
+
+def _kill(folder: Path, right: Right, seconds: float) -> dict[str, Any]:
     """Kill one of two replicas again and again; each time another has come up by then."""
     arguments = (f"models:/{NAME}/1", "--port", "{port}", "--replicas", "2")
     killed: list[float] = []
 
-    def kill() -> None:
-        first, _ = _replicas(on.pid)
+    async def kill() -> None:
+        first, _ = await asyncio.to_thread(await_replicas, on.pid, 2)
         os.kill(first, signal.SIGKILL)
         killed.append(time.monotonic())
 
     with running("sweeps.serve", *arguments, cwd=folder) as on:
         steps = [(share, kill) for share in KILLS]
-        asked = asyncio.run(_under_load(on.url, right, seconds, steps, []))
-    late = [
-        at for at, _ in asked.failed if min((at - k for k in killed if k <= at), default=0) > LATE_S
-    ]
-    return _told(asked) | {"killed": len(killed), "late_failures": len(late)}
+        asked = asyncio.run(_under_load(on.url, right, {"1"}, seconds, steps))
+    return _told(asked) | {"killed": len(killed), "late_failures": late_failures(asked, killed)}
 
 
-def _replicas(server: int) -> list[int]:
-    """List the processes of a server's replicas."""
-    titles = {pid: Path(f"/proc/{pid}/cmdline") for pid in below(server)}
-    return [
-        pid
-        for pid, title in titles.items()
-        if title.exists() and title.read_bytes().startswith(b"ray::ServeReplica")
-    ]
+def late_failures(asked: Asked, killed: Sequence[float]) -> int:
+    """Count the failures that no kill of the second before can excuse."""
+    return sum(
+        min((at - kill for kill in killed if kill <= at), default=math.inf) > LATE_S
+        for at, _ in asked.failed
+    )
 
 
 async def _under_load(
-    url: str,
-    right: Mapping[str, Places],
-    seconds: float,
-    steps: list[Step],
-    versions: list[str],
+    url: str, right: Right, current: Set[str], seconds: float, steps: Sequence[Step]
 ) -> Asked:
     """Ask for so long, and take each step when its time has come."""
-    import aiohttp
-
     until, begun = asyncio.Event(), time.monotonic()
-    asking = asyncio.create_task(ask(url, right, connections=CONNECTIONS, until=until))
-
-    async def note_version() -> None:
-        async with aiohttp.ClientSession() as session, session.get(f"{url}/model") as answer:
-            versions.append((await answer.json())["version"])
-
-    await note_version()
+    asking = asyncio.create_task(
+        ask(url, right, current=current, connections=CONNECTIONS, until=until)
+    )
     for share, take in steps:
         await asyncio.sleep(max(0.0, begun + share * seconds - time.monotonic()))
-        await asyncio.to_thread(take)
-        await asyncio.sleep(min(10.0, 0.2 * seconds))  # the alias is looked up every five seconds
-        await note_version()
+        await take()
     await asyncio.sleep(max(0.0, begun + seconds - time.monotonic()))
     until.set()
     return await asking

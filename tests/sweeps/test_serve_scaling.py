@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tokcls.inference.made import free_port, make_bundle, start
-from tokcls.processes import below
+from benchmarks._made import free_port, replicas
+from tests.tokcls.inference.made import make_bundle, start
 
 ASKING, PATIENCE_S = 40, 90.0
 TEXT = "Anna flew from Lisbon to Oslo . " * 20
@@ -47,12 +47,6 @@ def load(url: str) -> Iterator[list[str]]:
             thread.join()
 
 
-def replicas(server: int) -> int:
-    """Count the replicas below a server's process."""
-    titles = [Path(f"/proc/{pid}/cmdline") for pid in below(server)]
-    return sum(title.exists() and b"ServeReplica" in title.read_bytes() for title in titles)
-
-
 @pytest.mark.alone
 def test_a_replica_is_added_while_many_ask_and_nobody_fails(tmp_path: Path) -> None:
     bundle, port = make_bundle(tmp_path / "made", steps=1), free_port()
@@ -60,13 +54,13 @@ def test_a_replica_is_added_while_many_ask_and_nobody_fails(tmp_path: Path) -> N
     try:
         assert process.stdout is not None
         assert any(line.startswith("ready") for line in process.stdout)
-        assert replicas(process.pid) == 1
+        assert len(replicas(process.pid)) == 1
         with load(f"http://127.0.0.1:{port}/predict") as failed:
             until = time.monotonic() + PATIENCE_S
-            while replicas(process.pid) < 2 and time.monotonic() < until:
+            while len(replicas(process.pid)) < 2 and time.monotonic() < until:
                 time.sleep(0.5)
             time.sleep(5.0)  # the second answers too
-            assert replicas(process.pid) == 2
+            assert len(replicas(process.pid)) == 2
         assert failed == []
     finally:
         os.killpg(process.pid, signal.SIGINT)

@@ -91,6 +91,22 @@ def test_a_file_is_predicted_into_a_file(bundle: Path, tmp_path: Path) -> None:
     assert b"out.jsonl is there already; remove it" in again.stderr
 
 
+def test_an_output_that_cannot_be_written_is_said_without_a_traceback(
+    bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in.txt").write_text(TEXT, encoding="utf-8")
+    (tmp_path / "out.jsonl.part").symlink_to("/dev/full")
+    files = ("--input", "in.txt", "--output", "out.jsonl")
+    done = run("--model", str(bundle), *files, folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.decode().splitlines()[-1] == (
+        "error: out.jsonl: answers cannot be written there (No space left on device); make room "
+        "or mend it, and the same command goes on from the answers so far, or name another output"
+    )
+    (tmp_path / "out.jsonl.part").unlink()
+    assert run("--model", str(bundle), *files, folder=tmp_path).returncode == 0
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("--input", "a.txt"), ("--output", "b.jsonl"), ("--input", "a", "--output", "b.jsonl", "x")],

@@ -107,6 +107,8 @@ def aggregated(given: SubWords, labels: Sequence[str], strategy: str) -> list[La
     """Find what a strategy finds: sub-words for `none`, else entities, `O` among them."""
     if strategy == "none":
         return [*each_alone(given, labels)]
-    if strategy == "simple":
-        return list(grouped(each_alone(given, labels)))
-    return list(grouped(by_word(given, labels, CHOICES[strategy])))
+    simple = strategy == "simple"
+    parts = each_alone(given, labels) if simple else by_word(given, labels, CHOICES[strategy])
+    # The blank before a word may be a sub-word by itself, and has no place in the text: it parts
+    # what it stands between, as in the pipeline, but there is nothing of it to show.
+    return [each for each in grouped(parts) if each.start < each.end]

@@ -27,7 +27,10 @@ from tokcls.labels.schema import LabelSchema
 MANIFEST = "tokcls.json"
 FORMAT = 1
 REQUIRED = ("config.json", "model.onnx", "model.safetensors", "tokenizer.json")
-PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz")
+ALLOWED = (".json", ".safetensors", ".onnx", ".txt", ".jinja")
+"""what `transformers` saves of a model with a fast tokenizer, and what is served: all of it data"""
+LOADS_MORE = ("adapter_config.json",)
+"""files of these kinds by which a library loads more than the bundle, from wherever they say"""
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,10 @@ def seal(folder: str | Path, manifest: Manifest) -> Manifest:
     It is written last and in one step: a folder with a manifest is a whole bundle.
 
     Raises:
-        BundleError: a required file is missing, or a file could execute code when loaded.
+        BundleError: a required file is missing, or there is one that a bundle must not hold.
     """
     folder = Path(folder)
-    names = [name for name in _names(folder) if not _is_hidden(name)]
+    names = _names(folder)
     missing = [name for name in REQUIRED if name not in names]
     if missing:
         raise BundleError(f"{folder}: a bundle needs {', '.join(REQUIRED)}; missing: {missing}")
@@ -100,7 +103,7 @@ def read_manifest(folder: str | Path) -> Manifest:
 
     Raises:
         BundleError: the folder is no bundle, was written by a newer version, lacks a file, or holds
-            one that was changed, that nobody sealed or that could execute code when loaded.
+            one that was changed, that nobody sealed or that no bundle must hold, sealed or not.
     """
     folder = Path(folder)
     manifest = _parse(folder)
@@ -114,8 +117,8 @@ def read_manifest(folder: str | Path) -> Manifest:
                 "copy the bundle again, or write a new one"
             )
     for name in names:
-        # Libraries load some files only because they are there, such as an adapter's.
-        if name not in manifest.files and not _is_hidden(name):
+        # Libraries load some files only because they are there.
+        if name not in manifest.files:
             raise BundleError(
                 f"{folder / name} was not there when the bundle was sealed; "
                 "remove it, or copy the bundle again"
@@ -156,18 +159,31 @@ def _damaged(path: Path, why: str) -> str:
 
 
 def _names(folder: Path) -> list[str]:
-    """List the files but the manifest, as relative names with slashes."""
+    """List the files but the manifest and hidden ones, as relative names with slashes.
+
+    Raises:
+        BundleError: one is there that a bundle must not hold.
+    """
     names = []
     for path in sorted(folder.rglob("*")):
-        name = PurePosixPath(path.relative_to(folder)).as_posix()
-        if path.suffix.lower() in PICKLED:
-            raise BundleError(
-                f"{path}: {path.suffix} files may execute code when they are loaded, and a bundle "
-                "must hold none; remove it, or convert weights to safetensors"
-            )
-        if path.is_file() and name != MANIFEST:
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != MANIFEST and not _is_hidden(name):
+            _check_kind(path)
             names.append(name)
     return names
+
+
+def _check_kind(path: Path) -> None:
+    if path.suffix.lower() not in ALLOWED:
+        raise BundleError(
+            f"{path}: a bundle holds {', '.join(ALLOWED)} files alone, since others may execute "
+            "code when they are loaded; remove it, or convert weights to safetensors"
+        )
+    if path.name.lower() in LOADS_MORE:
+        raise BundleError(
+            f"{path} makes libraries load weights from elsewhere, and a bundle must be whole; "
+            "merge the adapter into the weights, and remove it"
+        )
 
 
 def _is_hidden(name: str) -> bool:

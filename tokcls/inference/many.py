@@ -54,7 +54,7 @@ def predict_files(
     work is kept. `answer` predicts elsewhere what `predictor` would; unset, it is done here.
 
     Raises:
-        InputError: the input cannot be read, or the output is there already.
+        InputError: the input cannot be read, or the output is there already or cannot be written.
     """
     files, target = files_of(given), Output(Path(output))
     target.check()

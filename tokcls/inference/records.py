@@ -41,13 +41,14 @@ class Record:
 
 
 def files_of(given: str | Path) -> list[Path]:
-    """Give a file, or the files of a folder in the order of their names.
+    """Give a file, or the files of a folder in the order of their names, without hidden ones.
 
     Raises:
         InputError: there is nothing, or a file of no known kind.
     """
     top = Path(given)
-    found = [top] if top.is_file() else sorted(path for path in top.glob("*") if path.is_file())
+    # Systems leave hidden files in any folder, such as .DS_Store.
+    found = [top] if top.is_file() else sorted(path for path in top.glob("[!.]*") if path.is_file())
     if not found:
         raise InputError(f"{given}: no such file, and no folder with files")
     wrong = [path for path in found if path.suffix.lower() not in READERS]

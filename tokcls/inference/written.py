@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -24,9 +25,25 @@ from tokcls.inference.records import Record
 ROWS_AT_ONCE = 1024
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say what can be done where a block fails to write `path` or what stands beside it.
+
+    Raises:
+        InputError: instead of OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{path}: answers cannot be written there ({error.strerror or error}); make room or "
+            "mend it, and the same command goes on from the answers so far, or name another output"
+        ) from error
+
+
 @dataclass(frozen=True)
 class Output:
-    """Where answers go."""
+    """Where answers go; what cannot be written is an InputError that says what to do."""
 
     path: Path
 
@@ -46,9 +63,11 @@ class Output:
         """
         if self.path.suffix.lower() not in WRITERS:
             raise InputError(f"{self.path}: an output must end in one of {', '.join(WRITERS)}")
-        if self.path.exists():
+        with writing(self.path):
+            there, folder = self.path.exists(), self.path.absolute().parent.is_dir()
+        if there:
             raise InputError(f"{self.path} is there already; remove it, or name another output")
-        if not self.path.absolute().parent.is_dir():
+        if not folder:
             raise InputError(f"{self.path}: there is no folder {self.path.absolute().parent}")
 
     def begun(self, about: Mapping[str, Any]) -> int:
@@ -57,6 +76,10 @@ class Output:
         Raises:
             InputError: they are answers to something else.
         """
+        with writing(self.path):
+            return self._begun(about)
+
+    def _begun(self, about: Mapping[str, Any]) -> int:
         if not (self.about.is_file() and self.part.is_file() and self.part.stat().st_size):
             self.part.write_bytes(b"")
             write_whole(self.about, json.dumps(about))
@@ -76,17 +99,18 @@ class Output:
 
     def add(self, lines: str) -> None:
         """Append answers, as `as_line` writes them."""
-        with self.part.open("a", encoding="utf-8") as stream:
+        with writing(self.path), self.part.open("a", encoding="utf-8") as stream:
             stream.write(lines)
 
     def finish(self) -> None:
         """Make the output of all answers; what they were answers to is of no use then."""
-        made = WRITERS[self.path.suffix.lower()](self.part)
-        with made.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        self.about.unlink(missing_ok=True)
-        made.replace(self.path)
-        self.part.unlink(missing_ok=True)
+        with writing(self.path):
+            made = WRITERS[self.path.suffix.lower()](self.part)
+            with made.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            self.about.unlink(missing_ok=True)
+            made.replace(self.path)
+            self.part.unlink(missing_ok=True)
 
 
 def as_line(record: Record, entities: Sequence[Entity]) -> str:

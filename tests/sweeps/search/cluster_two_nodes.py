@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from tempfile import mkdtemp
 
 import ray
 
+from benchmarks._made import free_port
 from tests.sweeps.run_made import MARK, Done, command, environment, processes_of, start
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -139,10 +139,3 @@ def _start_node(python: Path, cluster: TwoNodes, name: str, *given: str) -> None
             timeout=STARTS_WITHIN_S,
         )
     assert done.returncode == 0, log.read_text()
-
-
-def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

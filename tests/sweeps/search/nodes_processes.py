@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from ray._common.utils import reset_ray_address
 from ray.cluster_utils import Cluster
 from ray.util import get_node_ip_address
 
+from benchmarks._made import free_port
 from sweeps.search.cluster import ENVIRONMENT, ray_session
 from sweeps.search.events import Retry, Trial
 from sweeps.search.mailbox import Epoch
@@ -175,12 +175,6 @@ def autoscaling(folder: Path) -> Iterator[str]:
                     os.kill(pid, signal.SIGKILL)
             head.wait(timeout=30)
         reset_ray_address()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def autoscaling_config(address: str) -> dict[str, Any]:

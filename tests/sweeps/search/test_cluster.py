@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks._made import free_port
 from sweeps.errors import ResourceError
 from sweeps.search.cluster import cluster_address
 from tests.sweeps.run_made import environment
-from tests.sweeps.search.cluster_two_nodes import free_port, run_process
+from tests.sweeps.search.cluster_two_nodes import run_process
 
 
 def test_the_address_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

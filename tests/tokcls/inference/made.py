@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.tiny import POSITIONS, Example, examples, tiny_model
+from benchmarks._made import free_port
+from tests.tiny import POSITIONS, Example, ModelKind, examples, tiny_model
 from tokcls.inference.bundle import Manifest, Window, read_manifest, seal
 from tokcls.labels.schema import LabelSchema
 from tokcls.labels.spans import Span
@@ -28,23 +28,25 @@ def make_bundle(
     folder: Path,
     scheme: str = "BIOES",
     *,
+    kind: ModelKind = "bert",
     decoding: Literal["argmax", "viterbi"] = "viterbi",
     steps: int = 80,
 ) -> Path:
-    """Train a tiny BERT for a few seconds and write it as a bundle."""
+    """Train a tiny model for a few seconds and write it as a bundle."""
     import torch
-    from transformers import AutoModelForTokenClassification, AutoTokenizer
+    from transformers import AutoModelForTokenClassification
 
+    from tokcls.model.backbones import find_backbone
     from tokcls.model.export import export_onnx, save_hf
-    from tokcls.model.loader import quiet_transformers
+    from tokcls.model.loader import load_tokenizer, quiet_transformers
 
     schema = LabelSchema(scheme, TYPES)
-    backbone = tiny_model("bert", folder / "backbone")
+    backbone = find_backbone(str(tiny_model(kind, folder / "backbone")))
+    tokenizer: Any = load_tokenizer(backbone)
     with quiet_transformers(), torch.random.fork_rng():
         torch.manual_seed(13)
-        tokenizer: Any = AutoTokenizer.from_pretrained(backbone)
         model = AutoModelForTokenClassification.from_pretrained(
-            backbone, num_labels=len(schema.tags)
+            backbone.folder, num_labels=len(schema.tags)
         )
         _train(model, tokenizer, schema, steps)
     bundle = folder / "bundle"
@@ -111,12 +113,6 @@ class RunningServer:
     pid: int
     output: list[str]
     log: Path
-
-
-def free_port() -> int:
-    """Find a port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def start(arguments: Sequence[str], folder: Path, **options: Any) -> subprocess.Popen[str]:

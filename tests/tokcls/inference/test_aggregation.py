@@ -71,6 +71,28 @@ def test_sub_words_are_numbered_as_the_pipeline_numbers_them(
     assert wanted[0][0] == (0 if kind == "gpt2" else 1)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_blank_that_is_a_sub_word_by_itself_is_no_entity(tmp_path: Path) -> None:
+    from transformers import AutoModelForTokenClassification, pipeline
+
+    folder = tiny_model("roberta", tmp_path / "roberta")
+    names = {"num_labels": 3, "id2label": {0: "O", 1: "B-PER", 2: "B-LOC"}}
+    AutoModelForTokenClassification.from_pretrained(folder, **names).save_pretrained(folder)
+    text = " Anna met Ωmega in 東 ."
+    ours = load_model(str(folder)).predictor
+    for strategy in ("none", "simple"):
+        options: Any = {"aggregation_strategy": strategy, "ignore_labels": [], "device": "cpu"}
+        theirs: Any = pipeline("token-classification", str(folder), **options)
+        wanted = [(key_of(one), one["start"], one["end"]) for one in theirs(text)]
+        (found,) = ours.aggregate_texts([text], strategy)
+        blanks = [each for each in wanted if each[1] == each[2]]
+        assert blanks
+        if strategy == "simple":
+            wanted = [each for each in wanted if each not in blanks]
+        assert [(one.label, one.start, one.end) for one in found] == wanted
+
+
 def key_of(one: dict[str, Any]) -> str:
     return str(one.get("entity") or one.get("entity_group"))
 
@@ -120,6 +142,14 @@ def test_a_words_label_is_chosen_as_the_strategy_says() -> None:
         "max": ("LOC", 0.9),
     }
     assert [one.label for one in aggregated(word, LABELS, "simple")] == ["PER", "LOC", "O"]
+
+
+def test_a_part_without_characters_parts_what_it_stands_between() -> None:
+    pieces = [Piece("a", 0, 1, 0, 0), Piece("Ġ", 2, 2, 1, 1), Piece("b", 2, 3, 1, 2)]
+    tags = ("I-PER", "O", "I-PER")
+    chances = np.array([[float(label == tag) for label in LABELS] for tag in tags])
+    found = aggregated(SubWords(pieces, chances), LABELS, "simple")
+    assert [(one.label, one.start, one.end) for one in found] == [("PER", 0, 1), ("PER", 2, 3)]
 
 
 def test_a_new_entity_begins_with_b_or_another_type() -> None:

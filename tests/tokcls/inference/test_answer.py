@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
+from tokenizers import Tokenizer
 
+from tests.tokcls.inference.made import STRIDE
+from tokcls.data.batches import Padded
 from tokcls.inference.answer import answer
+from tokcls.inference.bundle import read_manifest
+from tokcls.inference.engines import Engine, open_engine
 from tokcls.inference.predictor import Predictor
 from tokcls.inference.request import Request, read_request
 
@@ -46,6 +54,35 @@ def test_requests_answered_together_are_answered_as_alone(predictor: Predictor) 
 def flat(text: bytes) -> list[dict[str, object]]:
     plain = json.loads(text)
     return [e for each in plain for e in (each if isinstance(each, list) else [each])]
+
+
+class Counting:
+    """An engine that counts the windows it is given."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self.windows = engine, 0
+        self.tags, self.batching = engine.tags, engine.batching
+
+    def run(self, padded: Padded) -> npt.NDArray[np.float32]:
+        self.windows += len(padded.input_ids)
+        return self._engine.run(padded)
+
+
+@pytest.mark.parametrize("strategy", [None, "none", "first"])
+def test_a_long_text_is_read_in_as_many_windows_as_the_stride_asks_for(
+    bundle: Path, strategy: str | None
+) -> None:
+    tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
+    engine = Counting(open_engine(bundle, "fp32", threads=1))
+    predictor = Predictor(engine, read_manifest(bundle), tokenizer)
+    chosen = {"aggregation_strategy": strategy} if strategy else {}
+    windows = {}
+    for stride in (0, STRIDE, 31, 10_000, None):
+        engine.windows = 0
+        ask(predictor, "Oslo " * 500, **chosen, **({} if stride is None else {"stride": stride}))
+        windows[stride] = engine.windows
+    # 62 sub-words fit into a window, and each but the first brings 62 less the stride.
+    assert windows == {0: 9, STRIDE: 10, 31: 16, 10_000: 16, None: 10}
 
 
 @pytest.mark.parametrize("strategy", [None, "simple", "first", "average", "max"])

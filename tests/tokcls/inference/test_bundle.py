@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import typing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.tiny import ModelKind, tiny_model
 from tokcls.errors import BundleError
 from tokcls.inference.bundle import MANIFEST, Manifest, Window, read_manifest, seal
 from tokcls.labels.schema import LabelSchema
@@ -35,6 +38,13 @@ def folder(tmp_path: Path) -> Path:
 def edit(folder: Path, **changes: Any) -> None:
     path = folder / MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def put(folder: Path, name: str) -> str:
+    """Put an empty file into a folder; gives its SHA-256."""
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).touch()
+    return hashlib.sha256().hexdigest()
 
 
 def test_what_was_sealed_is_read_back(folder: Path) -> None:
@@ -72,29 +82,72 @@ def test_a_changed_file_is_named(folder: Path) -> None:
         read_manifest(folder)
 
 
-@pytest.mark.parametrize("name", ["a.bin", "b.pt", "c.PKL", "sub/d.npz", "e.joblib", "f.ckpt"])
-def test_a_file_that_may_execute_code_is_refused(folder: Path, name: str) -> None:
-    (folder / name).parent.mkdir(exist_ok=True)
-    (folder / name).touch()
-    with pytest.raises(BundleError, match=r"may execute code .* remove it"):
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a.bin", "b.pt", "c.PKL", "sub/d.npz", "evil.py", "sub/run.py", "w.dill", "data.h5"),
+        *("lib.so", "no_suffix", "model.gguf", "model.json.zip"),
+    ],
+)
+def test_a_file_of_any_but_the_known_kinds_is_refused(folder: Path, name: str) -> None:
+    put(folder, name)
+    with pytest.raises(BundleError, match=rf"{name}: .*, \.jinja files alone.* remove it"):
         read_manifest(folder)
-    with pytest.raises(BundleError, match=r"may execute code"):
+    with pytest.raises(BundleError, match=r"files alone"):
         seal(folder, WRITTEN)
 
 
-@pytest.mark.parametrize("name", ["adapter_config.json", "a.dill", "sub/run.py", "b.safetensors"])
+@pytest.mark.parametrize("name", ["adapter_config.json", "Adapter_Config.JSON", "sub/run.py"])
+def test_who_writes_the_manifest_cannot_list_in_what_a_bundle_must_not_hold(
+    folder: Path, name: str
+) -> None:
+    files = json.loads((folder / MANIFEST).read_text())["files"]
+    edit(folder, files=files | {name: put(folder, name)})
+    with pytest.raises(BundleError, match=rf"{name}.* remove it"):
+        read_manifest(folder)
+
+
+def test_an_adapter_would_load_weights_from_elsewhere(folder: Path) -> None:
+    put(folder, "adapter_config.json")
+    with pytest.raises(BundleError, match=r"load weights from elsewhere.* merge the adapter"):
+        seal(folder, WRITTEN)
+
+
+@pytest.mark.parametrize(
+    "name", ["b.safetensors", "vocab.txt", "model.int8.onnx", "more/chat_template.jinja"]
+)
 def test_a_file_that_nobody_sealed_is_refused(folder: Path, name: str) -> None:
-    (folder / name).parent.mkdir(exist_ok=True)
-    (folder / name).touch()
+    put(folder, name)
     with pytest.raises(BundleError, match=rf"{name} was not there when .* sealed; remove it"):
         read_manifest(folder)
     seal(folder, WRITTEN)
     assert name in read_manifest(folder).files
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", typing.get_args(ModelKind))
+def test_what_transformers_saves_of_every_backbone_can_be_sealed(
+    kind: ModelKind, tmp_path: Path
+) -> None:
+    from transformers import AutoModelForTokenClassification
+
+    from tokcls.model.backbones import find_backbone
+    from tokcls.model.export import save_hf
+    from tokcls.model.loader import load_tokenizer, quiet_transformers
+
+    schema = LabelSchema("IOB2", ("LOC",))
+    backbone = find_backbone(str(tiny_model(kind, tmp_path / "backbone")))
+    with quiet_transformers():
+        model = AutoModelForTokenClassification.from_pretrained(backbone.folder, num_labels=3)
+    save_hf(model, load_tokenizer(backbone), schema, tmp_path / "bundle")
+    (tmp_path / "bundle" / "model.onnx").touch()
+    assert len(seal(tmp_path / "bundle", WRITTEN).files) >= len(FILES)
+
+
 def test_what_a_system_leaves_in_any_folder_is_no_part_of_a_bundle(folder: Path) -> None:
     (folder / ".cache").mkdir()
     (folder / ".cache" / "note").touch()
+    (folder / ".cache" / "lock.py").touch()
     (folder / ".DS_Store").touch()
     read_manifest(folder)
     assert set(seal(folder, WRITTEN).files) == set(FILES)

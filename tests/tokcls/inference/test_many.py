@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import resource
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -97,6 +100,65 @@ def test_a_folder_is_read_file_by_file(predictor: Predictor, tmp_path: Path) -> 
     sources = [answer["source"].split(":")[0] for answer in read(tmp_path / "out.jsonl")]
     assert sources == ["in.conll"] * 3 + ["in.txt"] * 3
     assert told[-1][0] == told[-1][1] == sum(path.stat().st_size for path in folder.iterdir())
+
+
+def test_hidden_files_of_a_folder_are_not_read(predictor: Predictor, tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for name in (".DS_Store", "._in.txt", ".hidden.txt"):
+        (folder / name).write_bytes(b"\x00\xff")
+    with pytest.raises(InputError, match="no folder with files"):
+        predict_files(predictor, folder, tmp_path / "out.jsonl")
+    write(folder, "txt", LINES[:3])
+    assert predict_files(predictor, folder, tmp_path / "out.jsonl") == 3
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond so many bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "conll", "parquet"])
+def test_a_disk_that_is_full_keeps_the_answers_so_far(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(many, "RECORDS", 7)
+    source, output = write(tmp_path, "txt"), tmp_path / f"out.{kind}"
+    said = r"out\.\w+: answers cannot be written there \(File too large\); make room"
+    with files_of_at_most(8_000), pytest.raises(InputError, match=said):
+        predict_files(predictor, source, output)
+    asked: list[int] = []
+    predict_files(predictor, source, output, told=lambda done, total: asked.append(done))
+    assert 0 < len(asked) < len(LINES) / 7
+    predict_files(predictor, source, tmp_path / f"whole.{kind}")
+    assert places(output) == places(tmp_path / f"whole.{kind}")
+
+
+def places(path: Path) -> list[Any]:
+    """Give what an output says but for scores, which depend on what was in a batch."""
+    if path.suffix == ".conll":
+        return path.read_text(encoding="utf-8").splitlines()
+    rows = parquet.read_table(path).to_pylist() if path.suffix == ".parquet" else read(path)
+    return [(row["source"], bare(row["entities"])) for row in rows]
+
+
+def test_a_result_that_does_not_fit_the_disk_is_made_of_the_answers_later(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    source, output = write(tmp_path, "txt", LINES[:1]), tmp_path / "out.conll"
+    (tmp_path / "out.conll.part.made").symlink_to("/dev/full")
+    with pytest.raises(InputError, match=r"No space left on device.*make room or mend it"):
+        predict_files(predictor, source, output)
+    (tmp_path / "out.conll.part.made").unlink()
+    asked: list[int] = []
+    assert predict_files(predictor, source, output, told=lambda *each: asked.append(1)) == 1
+    assert asked == []
 
 
 def test_what_was_cut_off_goes_on_and_is_the_same(
@@ -230,6 +292,9 @@ def test_words_that_conll_cannot_hold_are_refused(
         ("in.txt", "must end in one of .jsonl"),
         ("there.jsonl", "is there already"),
         ("nowhere/out.jsonl", "there is no folder"),
+        ("in.txt/out.jsonl", "there is no folder"),
+        ("x" * 252 + ".jsonl", "File name too long.*or name another output"),
+        ("x" * 246 + ".jsonl", "File name too long.*or name another output"),
     ],
 )
 def test_an_output_that_cannot_be_is_refused(

@@ -78,8 +78,10 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
 
 
 @contextmanager
-def opened(browser: Browser, url: str, *, clock: bool = False, **options: Any) -> Iterator[Page]:
-    """Open the page; whatever it complains about, or asks of another server, fails the test.
+def opened(
+    browser: Browser, url: str, path: str = "", *, clock: bool = False, **options: Any
+) -> Iterator[Page]:
+    """Open a page; whatever it complains about, or asks of another server, fails the test.
 
     With `clock` its time can be moved on.
     """
@@ -100,7 +102,7 @@ def opened(browser: Browser, url: str, *, clock: bool = False, **options: Any) -
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", heard)
     page.on("request", asked)
-    page.goto(url)
+    page.goto(url + path)
     yield page
     context.close()
     assert complaints == []
@@ -247,3 +249,15 @@ def test_a_small_screen_needs_no_scrolling_to_the_side(
         ask(page, TEXT + " x" * 200)
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= 360
+
+
+def test_the_interface_is_tried_in_a_browser_that_reaches_this_server_alone(
+    browser: Browser, url: str
+) -> None:
+    with opened(browser, url, "/docs") as page:
+        page.get_by_role("button", name=re.compile("^post .*/predict")).first.click()
+        page.get_by_role("button", name="Try it out").click()
+        page.get_by_role("textbox").fill('{"inputs": "Anna flew to Oslo ."}')
+        page.get_by_role("button", name="Execute").click()
+        answered = page.locator(".live-responses-table .response .microlight").first
+        expect(answered).to_contain_text('"word": "Oslo"')

@@ -1,26 +1,32 @@
 """`transformers.pipeline` loads a bundle as it is, and finds what we find, for every scheme.
 
 Compared are the texts whose best tags, word by word, already form a sequence that the scheme
-allows. On the others the two must differ: the pipeline knows nothing of what may follow what.
+allows. On the others the two must differ: the pipeline knows nothing of what may follow what. And
+what it reads, B- and I-, must say the same: of IOE2, which marks ends, it joins neighbours.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks._made import places
 from tests.tiny import examples
 from tests.tokcls.inference.made import make_bundle
 from tokcls.data.batches import pad
 from tokcls.data.windows import cut, encode, tokenizing
 from tokcls.data.word_scores import WordScores
 from tokcls.data.words import split
+from tokcls.inference.answer import answer
 from tokcls.inference.bundle import read_manifest
+from tokcls.inference.contract import Parameters
 from tokcls.inference.engines import open_engine
 from tokcls.inference.predictor import Predictor
+from tokcls.inference.request import Request
 from tokcls.labels.decoding import decode_tags
 from tokcls.labels.schemes import SCHEMES
 
@@ -38,7 +44,7 @@ def texts() -> list[str]:
 
 
 def allowed(bundle: Path, lines: list[str]) -> list[bool]:
-    """Tell for each text whether its best tags form an allowed sequence."""
+    """Tell for each text whether its best tags are an allowed sequence that B- and I- can say."""
     manifest, engine = read_manifest(bundle), open_engine(bundle, "fp32")
     window, schema = manifest.window, manifest.schema
     from tokenizers import Tokenizer
@@ -57,10 +63,16 @@ def allowed(bundle: Path, lines: list[str]) -> list[bool]:
     rows = np.arange(len(windows))
     scores.add(rows, engine.run(pad(encoded, windows, rows, rule)), offset=len(window.prefix))
     best = scores.by_sentence()
-    steps = SCHEMES[schema.scheme].transitions(schema.tags)
+    scheme, read = SCHEMES[schema.scheme], SCHEMES["IOB2"]
+    names = scheme.pipeline_names(schema.tags)
     return [
         bool((free == kept).all())
-        for free, kept in zip(decode_tags(best, None), decode_tags(best, steps), strict=True)
+        and read.decode([names[tag] for tag in kept]) == schema.decode_ids(kept)
+        for free, kept in zip(
+            decode_tags(best, None),
+            decode_tags(best, scheme.transitions(schema.tags)),
+            strict=True,
+        )
     ]
 
 
@@ -84,3 +96,33 @@ def test_the_pipeline_finds_the_same_entities(scheme: str, tmp_path: Path) -> No
         compared, entities = compared + 1, entities + len(found)
     assert compared > 0.7 * len(lines)
     assert entities > compared
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Tokenizer does not support real words:UserWarning")
+@pytest.mark.parametrize("strategy", ["first", "average", "max"])
+def test_byte_level_words_are_those_of_the_pipeline_where_punctuation_stands_by_itself(
+    byte_level: Path, strategy: Any
+) -> None:
+    from transformers import pipeline
+
+    theirs: Any = pipeline(
+        "token-classification", str(byte_level), aggregation_strategy=strategy, ignore_labels=[]
+    )
+    lines = [" ".join(words) for words, _ in examples(40)]
+    lines.append("Müller met Ωmega in Zürich , said ( Acme ) .")
+    asked = Request(
+        tuple(lines), parameters=Parameters(aggregation_strategy=strategy, ignore_labels=[])
+    )
+    types = set()
+    found = json.loads(answer(Predictor.from_bundle(byte_level), [asked])[0])
+    for line, ours in zip(lines, found, strict=True):
+        assert places(ours) == places(theirs(line)), line
+        assert all(line[one["start"] : one["end"]] == one["word"] for one in ours)
+        types |= {one["entity_group"] for one in ours}
+    assert types == {"O", "LOC", "ORG", "PER"}
+
+
+@pytest.fixture(scope="module")
+def byte_level(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("roberta"), kind="roberta")
