@@ -40,6 +40,8 @@ keeps it busy while others are read and answered"""
 LANES, LONG_LANES = 2, 2
 """batches that are answered at once: one is split or written while the other is computed; and
 requests that are longer than a batch, which nobody should have to wait for"""
+FRESH_S = 60.0
+"""how long what the registry has said is true enough to begin with"""
 BYTES_A_TOKEN, TOKENS_A_TEXT, TOKENS_A_UNIT = 4, 4, 8
 """about what a sub-word takes in UTF-8, and what a text adds: its special ids and its padding"""
 
@@ -78,7 +80,12 @@ class Replica:
         if settings.inside:
             loopback.keep_replica()
         threads, engine = settings.threads, _engine(settings)
-        self.loaded = load_first(model, settings.alias, lambda it: load(it, threads, engine))
+        self.loaded = load_first(
+            model,
+            settings.alias,
+            lambda it: load(it, threads, engine),
+            asked_at=settings.asked_at,
+        )
         self.lanes = ThreadPoolExecutor(LANES, thread_name_prefix="answers")
         self.long_lanes = ThreadPoolExecutor(LONG_LANES, thread_name_prefix="long")
         alias = settings.alias
@@ -145,9 +152,15 @@ class Replica:
 
 
 def load_first(
-    model: Located | str, alias: str | None, load_it: Callable[[Located], Loaded]
+    model: Located | str,
+    alias: str | None,
+    load_it: Callable[[Located], Loaded],
+    *,
+    asked_at: float = 0.0,
 ) -> Loaded:
     """Load what a replica begins with: what the alias names now, else what the server began with.
+
+    That is the same where the server has just asked, at `asked_at` (seconds since 1970).
 
     Raises:
         BundleError: neither can be used.
@@ -157,7 +170,8 @@ def load_first(
     if alias is None:
         return load_it(model)
     try:
-        if version_of(alias) != model.version:
+        # To ask, MLflow has to be imported, which takes as long as all the rest.
+        if time.time() - asked_at > FRESH_S and version_of(alias) != model.version:
             return load_it(locate(alias))
     except Exception as error:  # whatever it is, what served before may still
         said = without_keys(f"{type(error).__name__}: {error}")

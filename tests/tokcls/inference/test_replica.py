@@ -20,7 +20,8 @@ import pytest
 
 from tests.tokcls.inference.test_predictor import long_text
 from tokcls.errors import BundleError
-from tokcls.inference.app import BATCH, Asked, Replica, application, load_first
+from tokcls.inference import app as module
+from tokcls.inference.app import BATCH, FRESH_S, Asked, Replica, application, load_first
 from tokcls.inference.follow import Loaded, load
 from tokcls.inference.gate import WITHIN_S, Gate
 from tokcls.inference.predictor import Entity, Predictor
@@ -82,6 +83,23 @@ def test_without_a_registry_or_a_champion_that_works_the_version_from_before_ans
     assert "cannot be used now" in caplog.text
     monkeypatch.setenv("MLFLOW_TRACKING_URI", NOBODY)
     assert begun_with(first) == "1"
+
+
+@pytest.mark.slow
+def test_what_the_server_has_just_asked_is_not_asked_again(
+    registry: Any, first: Located, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def version_of(alias: str) -> str:
+        asked.append(alias)
+        return "1"
+
+    monkeypatch.setattr(module, "version_of", version_of)
+    load_first(first, ALIAS, load_it, asked_at=time.time() - 1.0)
+    assert asked == []
+    load_first(first, ALIAS, load_it, asked_at=time.time() - FRESH_S - 1.0)
+    assert asked == [ALIAS]
 
 
 @pytest.mark.slow
