@@ -44,6 +44,7 @@ class Answer:
 BUSY = Answer(
     "503 Service Unavailable", "no replica could answer; ask again soon", ("Retry-After: 1",)
 )
+LOGGED = r"^ *log \S+ local0 .*\n"
 NOWHERE = r"^ *http-request return status 404 .*$"
 ANSWERS = {
     400: Answer("400 Bad Request", "this is no HTTP request; send POST /predict"),
@@ -124,6 +125,8 @@ def mended(config: str, inner: Mapping[str, str], answers: Mapping[int, Path]) -
         config, found = re.subn(bind, rf"\g<1>{LOOPBACK}:{port}", config, flags=re.MULTILINE)
         if not found:
             raise ValueError(f"HAProxy's configuration binds no port {port} ({name})")
+    # A line for each request would have its query, and so might have what a user sent.
+    config = re.sub(LOGGED, "", config, flags=re.MULTILINE)
     config = re.sub(r"^\s*errorfile .*\n", "", config, flags=re.MULTILINE)
     # Ours has every path, so what Ray has no place for came before the application was there.
     config = re.sub(NOWHERE, _early(), config, flags=re.MULTILINE)

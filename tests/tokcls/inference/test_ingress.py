@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
 
 from tests.tokcls.inference.made import free_port
 from tokcls.inference.gate import WITHIN_S
@@ -183,6 +184,24 @@ def test_before_the_application_is_there_clients_are_told_to_ask_again(tmp_path:
             assert b'{"error": "the model is not loaded yet' in refused.read()
         finally:
             program.terminate()
+
+
+def logging_of(config: str) -> list[list[str]]:
+    """Where each line of a configuration logs to, but for what it says of all."""
+    lines = [line.split() for line in config.splitlines() if re.match(r"\s*log\s", line)]
+    return [line[1:] for line in lines if line != ["log", "global"]]
+
+
+def test_no_request_is_logged_since_a_line_would_hold_its_query() -> None:
+    values = {"config.log_target": "127.0.0.1:514", "metrics_socket_path": "/own/metrics.sock"}
+    config = HAPROXY_CONFIG_TEMPLATE
+    for name, value in values.items():
+        config = config.replace(f"{{{{ {name} }}}}", value)
+    system, metrics = logging_of(config)
+    assert system[0] == "127.0.0.1:514"
+    # Ray counts what comes to the socket of our own folder, and drops it.
+    assert metrics[0] == "/own/metrics.sock"
+    assert logging_of(mended(config, {}, {})) == [metrics]
 
 
 def test_a_configuration_that_binds_a_port_elsewhere_is_not_used() -> None:
