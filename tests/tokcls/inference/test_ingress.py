@@ -242,6 +242,21 @@ def test_64_kb_go_to_another_replica_if_one_is_gone_or_full_but_no_fault_is_repe
 
 
 @needs_haproxy
+def test_what_the_only_replica_says_when_it_is_full_reaches_the_client_at_once(
+    tmp_path: Path,
+) -> None:
+    said = b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 6\r\n\r\n{full}"
+    with Backend(said) as full, haproxy(tmp_path, [full.port]) as url:
+        begun = time.monotonic()
+        with pytest.raises(urllib.error.HTTPError) as raised:
+            urllib.request.urlopen(url, b"x", timeout=20)
+        with raised.value as refused:
+            assert (refused.code, refused.headers["Retry-After"]) == (503, "7")
+            assert refused.read() == b"{full}"
+        assert time.monotonic() - begun < 3.0, "a generous bound for a busy machine"
+
+
+@needs_haproxy
 def test_a_body_that_never_comes_keeps_no_replica_busy_and_is_given_up(tmp_path: Path) -> None:
     with Backend(FOUND) as replica, haproxy(tmp_path, [replica.port]) as url:
         with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as client:
