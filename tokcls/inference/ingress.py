@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STATS, METRICS = "RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_HAPROXY_METRICS_PORT"
+FALLBACK = "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT"
 LOOPBACK = "127.0.0.1"
 OUTSIDE = range(20_000, 30_000)
 """ports that neither systems nor Ray Serve give out by themselves"""
@@ -74,7 +75,7 @@ def environment(folder: Path, cpus: int) -> dict[str, str]:
     program = folder / "haproxy"
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I {_here()} "$@"\n')
     program.chmod(0o700)
-    stats, metrics = _free_ports(2)
+    stats, metrics, fallback = _free_ports(3)
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         PROGRAM: str(program),
@@ -85,6 +86,9 @@ def environment(folder: Path, cpus: int) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
         STATS: str(stats),
         METRICS: str(metrics),
+        # Ray's own proxy, where HAProxy sends what comes while no replica is up: all such proxies
+        # of a machine would share one port, and answer with each other's models.
+        FALLBACK: str(fallback),
         "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, cpus)),
         # Predicting changes nothing, so a request whose replica is gone, or full, may be sent to
         # another; not one that a replica failed at or took too long for: it would do so again.

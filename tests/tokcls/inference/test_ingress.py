@@ -16,13 +16,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from ray.serve._private import constants
 from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
 
 from tests.tokcls.inference.made import free_port
 from tokcls.inference.gate import WITHIN_S
 from tokcls.inference.ingress import (
     ANSWERS,
+    FALLBACK,
     METRICS,
+    OUTSIDE,
     PROGRAM,
     STATS,
     _write_answer,
@@ -213,6 +216,13 @@ def test_nobody_else_can_run_or_change_what_stands_for_haproxy(tmp_path: Path) -
     program = Path(environment(tmp_path, 2)[PROGRAM])
     assert stat.S_IMODE(program.stat().st_mode) == 0o700
     assert program.parent == tmp_path
+
+
+def test_no_port_behind_haproxy_is_the_same_for_all_servers_of_a_machine(tmp_path: Path) -> None:
+    settings = environment(tmp_path, 2)
+    ports = [int(settings[name]) for name in (STATS, METRICS, FALLBACK)]
+    assert len(set(ports) & set(OUTSIDE)) == 3
+    assert getattr(constants, FALLBACK) not in OUTSIDE, "what Ray takes by itself"
 
 
 def test_a_haproxy_that_is_replaced_ends_its_requests_first(tmp_path: Path) -> None:
