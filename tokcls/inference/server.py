@@ -153,7 +153,8 @@ def _await_replicas(settings: Settings) -> None:
     while (told := serve.status().applications[APPLICATION]).status != "RUNNING":
         said = " ".join(each.message for each in told.deployments.values()) or told.message
         if told.status == "DEPLOY_FAILED":
-            raise TokclsError(f"the server did not start: {said}")
+            reason = said.strip().rpartition("\n")[2]  # of a traceback, which the log has whole
+            raise TokclsError(f"the server did not start: {reason}")
         if time.monotonic() > until:
             raise TokclsError(
                 f"the server did not start within {STARTED_WITHIN_S:.0f} s: {_wanted(settings)}; "

@@ -76,9 +76,22 @@ def test_replicas_that_have_no_room_are_not_waited_for_without_end(
 def test_replicas_that_cannot_start_end_the_wait_with_the_reason(
     told: list[tuple[str, str]],
 ) -> None:
-    told += [("DEPLOYING", ""), ("DEPLOY_FAILED", "SERVE_TOKEN is set but blank")]
-    with pytest.raises(TokclsError, match=r"did not start: SERVE_TOKEN is set but blank"):
+    failed = "It failed to start:\n  File app.py, line 1\nBlankToken: SERVE_TOKEN is blank\n"
+    told += [("DEPLOYING", ""), ("DEPLOY_FAILED", failed)]
+    with pytest.raises(TokclsError, match=r"did not start: BlankToken: SERVE_TOKEN is blank$"):
         server._await_replicas(Settings(1))
+
+
+@pytest.mark.alone
+def test_where_ray_ran_already_what_it_has_counts_and_not_the_cpus_here(
+    ray_cluster: None, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    located, listening = Located(bundle, "ner", "1"), Listening(port=free_port())
+    running = serve_model(located, Settings(3, "fp32"), listening)
+    running.close()
+    monkeypatch.setattr(server, "STARTED_WITHIN_S", 3.0)
+    with pytest.raises(TokclsError, match=r"wants 64 CPUs and 0 GPUs, and 4 and 0 are free"):
+        serve_model(located, Settings(64, "fp32"), listening)
 
 
 @pytest.mark.parametrize("host", ["::1", "::"])
