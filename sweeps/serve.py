@@ -19,6 +19,7 @@ from sweeps.console import Terminal
 from sweeps.stop import GONE_WITHIN_S, stop_on_signal
 from tokcls.errors import TokclsError
 from tokcls.inference import fetched, ingress
+from tokcls.inference.gate import TOKEN, token_wanted
 from tokcls.inference.settings import EngineName, Listening, Settings, usable_cpus
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def main(
         settings = replace(settings, gpus=int(engine == "torch"))
         _write_config(write_config, model, settings, Listening(host, port))
         return
-    settings = replace(settings, threads=threads or _share(settings.most))
+    settings = replace(settings, threads=_threads(threads, settings.most))
     listening = Listening(host, port, metrics_port)
     serve_until_stopped(model, Terminal(), settings, listening, proxy=proxy)
 
@@ -132,6 +133,7 @@ def serve_until_stopped(
 
     stopping = stop_on_signal(terminal.err, then=forget)
     try:
+        token_wanted()  # a blank one is found before anything starts
         if proxy != "default" and (proxy or ingress.available()):
             os.environ.update(ingress.environment(own, usable_cpus()))
         _serve(model, settings, listening, terminal)
@@ -157,8 +159,16 @@ def _scale(replicas: str, *, most: int | None) -> tuple[int, int]:
     return int(low), int(high)
 
 
-def _share(replicas: int) -> int:
-    return max(1, usable_cpus() // replicas)
+def _threads(threads: int | None, replicas: int) -> int:
+    """Share the CPUs among replicas; what is asked for must fit, or Ray would never start them."""
+    here = usable_cpus()
+    threads = threads or here // replicas
+    if threads * replicas > here:
+        raise typer.BadParameter(
+            f"--threads {threads} for each of --replicas {replicas} takes {threads * replicas} "
+            f"CPUs, and there are {here} here; give less of one, or leave out --threads"
+        )
+    return threads
 
 
 def _write_config(file: Path, model: str | None, settings: Settings, listening: Listening) -> None:
@@ -191,7 +201,7 @@ def _serve(
     say(f"looking for {model or 'the champion of the model registry'}")
     from tokcls.inference.sources import challenger, locate
 
-    located = locate(model)
+    located, asked_at = locate(model), time.time()
     alias = _followed(model, located)
     compared = challenger(alias, settings.shadow)
     say(f"serving {located.name} {located.version}".rstrip() + f" ({located.folder})")
@@ -202,11 +212,15 @@ def _serve(
         say(f"following {alias}")
     if compared is not None:
         say(f"comparing {compared}")
-    settings = replace(settings, alias=alias, shadow=compared)
+    if token_wanted():
+        say(f"a token is wanted ({TOKEN})")
+    settings = replace(settings, alias=alias, shadow=compared, asked_at=asked_at)
     server = serve_model(located, settings, listening, say=say)
     print(f"{server.url}/predict", file=terminal.out)
-    header = "-H 'Content-Type: application/json'"
-    print(f"curl -s {server.url}/predict {header} -d '{EXAMPLE}'", file=terminal.out)
+    headers = "-H 'Content-Type: application/json'"
+    if token_wanted():
+        headers += f' -H "Authorization: Bearer ${TOKEN}"'
+    print(f"curl -s {server.url}/predict {headers} -d '{EXAMPLE}'", file=terminal.out)
     say("ready; Ctrl-C stops it")
     while True:
         time.sleep(3600)

@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.tokcls.inference.made import free_port, make_bundle, start
+from tokcls.inference.settings import usable_cpus
 from tokcls.processes import below
+
+ALL = str(usable_cpus())
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,14 @@ def test_a_port_in_use_is_refused_before_anything_starts(
     assert "starting" not in output
 
 
+def test_a_blank_token_is_refused_before_anything_starts(bundle: Path, tmp_path: Path) -> None:
+    process = start([str(bundle)], tmp_path, env=os.environ | {"SERVE_TOKEN": "\n"})
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "error: SERVE_TOKEN is set but blank" in output
+    assert "looking" not in output
+
+
 def test_a_folder_has_no_challenger(bundle: Path, tmp_path: Path) -> None:
     process = start([str(bundle), "--shadow", "challenger"], tmp_path)
     output, _ = process.communicate(timeout=60)
@@ -107,6 +118,8 @@ def test_a_folder_has_no_challenger(bundle: Path, tmp_path: Path) -> None:
         (["--port", "70000"], 2, "Invalid value for '--port'"),
         (["--replicas", "3:2"], 2, "--replicas is N or MIN:MAX, from 1"),
         (["--replicas", "9999"], 2, "at most the"),
+        (["--threads", "9999"], 2, "--threads 9999 for each of --replicas 1 takes 9999 CPUs"),
+        (["--replicas", ALL, "--threads", "2"], 2, f"takes {2 * int(ALL)} CPUs, and there are"),
         (["--write-config", "ner.yaml"], 2, "name the model"),
         (["bundle", "--write-config", "nowhere/ner.yaml"], 2, "cannot be written"),
     ],
@@ -117,5 +130,5 @@ def test_wrong_input_is_said_with_its_exit_code(
     process = start(arguments, tmp_path)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == code
-    assert message in output
+    assert message in " ".join(output.replace("│", " ").split())
     assert "Traceback" not in output

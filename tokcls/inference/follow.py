@@ -34,17 +34,22 @@ class Loaded:
     predictor: Predictor
 
 
+def try_out(located: Located, threads: int | None, engine: str = FP32) -> Loaded:
+    """Load a bundle and try it; raises BundleError if it cannot be used here."""
+    predictor = Predictor.from_bundle(located.folder, threads=threads, engine=engine)
+    check_parity(predictor)
+    return Loaded(located, predictor)
+
+
 def load(located: Located, threads: int | None, engine: str = FP32) -> Loaded:
-    """Load a bundle and try it; raises BundleError if it cannot be used here.
+    """Try a bundle out to answer with it in this process.
 
     What this process has fetched for it is removed: by then it is in memory, or of no use.
     """
     try:
-        predictor = Predictor.from_bundle(located.folder, threads=threads, engine=engine)
-        check_parity(predictor)
+        return try_out(located, threads, engine)
     finally:
         fetched.remove(located.folder)
-    return Loaded(located, predictor)
 
 
 class Complaints:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
+
+from tokcls.errors import TokclsError
 
 TOKEN = "SERVE_TOKEN"
 BLANKS = " \t"
@@ -17,7 +19,11 @@ RETRY_AFTER_S = 1
 WITHIN_S = 60.0
 """how long a request may take; then nobody waits for its answer"""
 MOST_BYTES = 32_000_000
-"""bytes of bodies that are being answered: what is made of them in memory is many times as large"""
+"""bytes of bodies that are being read or answered: what is made of them is many times as large"""
+
+
+class BlankToken(TokclsError):
+    """A token is set and holds nothing: whoever set it wanted one, so nobody is let in for it."""
 
 
 class Refused(Exception):
@@ -28,6 +34,23 @@ class Refused(Exception):
         self.status, self.headers = status, headers or {}
 
 
+def token_wanted() -> str:
+    """Read the token of the environment; empty where none is set.
+
+    Raises:
+        BlankToken: it is set, and blank.
+    """
+    token = os.environ.get(TOKEN)
+    if token is None:
+        return ""
+    if not token.strip():
+        raise BlankToken(
+            f"{TOKEN} is set but blank ({token!r}), which would let everybody in; give it a token, "
+            "or unset it to want none"
+        )
+    return token
+
+
 @dataclass
 class Gate:
     """Counts the requests that are inside; one event loop at a time.
@@ -36,7 +59,7 @@ class Gate:
     bodies `most_bytes` together; each is given up after `within` seconds.
     """
 
-    token: str = field(default_factory=lambda: os.environ.get(TOKEN, ""))
+    token: str = field(default_factory=token_wanted)
     most: int = 256
     within: float = WITHIN_S
     most_bytes: int = MOST_BYTES
@@ -84,19 +107,26 @@ class Gate:
             self.inside -= 1
 
     @contextmanager
-    def holding(self, size: int) -> Iterator[None]:
-        """Count the bytes of a body while it is answered; one alone is always let in.
+    def holding(self) -> Iterator[Callable[[int], None]]:
+        """Count the bytes of a body until it is answered, as they come: gives what is told of them.
 
-        Raises:
+        A body that is the only one always goes in. What is given raises:
             Refused: 503, there are too many already.
         """
-        if self.held and self.held + size > self.most_bytes:
-            raise _busy(f"{self.held:,} bytes")
-        self.held += size
+        own = 0
+
+        def grow(size: int) -> None:
+            nonlocal own
+            others = self.held - own
+            if others and self.held + size > self.most_bytes:
+                raise _busy(f"{others:,} bytes")
+            own += size
+            self.held += size
+
         try:
-            yield
+            yield grow
         finally:
-            self.held -= size
+            self.held -= own
 
 
 def _busy(what: str) -> Refused:

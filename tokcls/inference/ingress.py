@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STATS, METRICS = "RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_HAPROXY_METRICS_PORT"
+FALLBACK = "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT"
 LOOPBACK = "127.0.0.1"
 OUTSIDE = range(20_000, 30_000)
 """ports that neither systems nor Ray Serve give out by themselves"""
@@ -44,6 +45,7 @@ class Answer:
 BUSY = Answer(
     "503 Service Unavailable", "no replica could answer; ask again soon", ("Retry-After: 1",)
 )
+LOGGED = r"^ *log \S+ local0 .*\n"
 NOWHERE = r"^ *http-request return status 404 .*$"
 ANSWERS = {
     400: Answer("400 Bad Request", "this is no HTTP request; send POST /predict"),
@@ -73,7 +75,7 @@ def environment(folder: Path, cpus: int) -> dict[str, str]:
     program = folder / "haproxy"
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I {_here()} "$@"\n')
     program.chmod(0o700)
-    stats, metrics = _free_ports(2)
+    stats, metrics, fallback = _free_ports(3)
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         PROGRAM: str(program),
@@ -84,6 +86,9 @@ def environment(folder: Path, cpus: int) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
         STATS: str(stats),
         METRICS: str(metrics),
+        # Ray's own proxy, where HAProxy sends what comes while no replica is up: all such proxies
+        # of a machine would share one port, and answer with each other's models.
+        FALLBACK: str(fallback),
         "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, cpus)),
         # Predicting changes nothing, so a request whose replica is gone, or full, may be sent to
         # another; not one that a replica failed at or took too long for: it would do so again.
@@ -124,6 +129,8 @@ def mended(config: str, inner: Mapping[str, str], answers: Mapping[int, Path]) -
         config, found = re.subn(bind, rf"\g<1>{LOOPBACK}:{port}", config, flags=re.MULTILINE)
         if not found:
             raise ValueError(f"HAProxy's configuration binds no port {port} ({name})")
+    # A line for each request would have its query, and so might have what a user sent.
+    config = re.sub(LOGGED, "", config, flags=re.MULTILINE)
     config = re.sub(r"^\s*errorfile .*\n", "", config, flags=re.MULTILINE)
     # Ours has every path, so what Ray has no place for came before the application was there.
     config = re.sub(NOWHERE, _early(), config, flags=re.MULTILINE)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from typing import Any
 
 from ray._private import ray_constants
 from ray.serve._private import replica
 
-HOSTS = ("127.0.0.1", "localhost")
+ADDRESS = "127.0.0.1"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a host, by name or by any such address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def keep_ray() -> None:
@@ -28,6 +37,6 @@ def keep_replica() -> None:
     listen: Any = replica.add_port_to_grpc_server  # type: ignore[attr-defined]
 
     def listen_here(server: Any, address: str) -> Any:
-        return listen(server, address.replace("[::]", HOSTS[0]))
+        return listen(server, address.replace("[::]", ADDRESS))
 
     replica.add_port_to_grpc_server = listen_here  # type: ignore[attr-defined]

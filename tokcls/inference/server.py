@@ -16,12 +16,15 @@ from ray import serve
 from tokcls.errors import TokclsError
 from tokcls.inference import loopback
 from tokcls.inference.app import application
-from tokcls.inference.follow import load
+from tokcls.inference.follow import try_out
 from tokcls.inference.metrics import metrics_url
-from tokcls.inference.settings import Listening, Settings
+from tokcls.inference.settings import Listening, Settings, gpu_share, usable_cpus
 from tokcls.inference.sources import Located
 
+STARTED_WITHIN_S = 300.0
+"""how long the replicas may take to load the model; a large one, with torch's start, takes one"""
 HEALTHY_WITHIN_S = 60.0
+APPLICATION = "ner"
 # A proxy that the environment names for http does not know what 127.0.0.1 is here.
 _DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -52,12 +55,14 @@ def check_port(host: str, port: int, option: str = "--port") -> None:
         PortInUse: something listens there, or the address cannot be used.
     """
     try:
+        # HAProxy is told of addresses as those of IPv4 are written.
+        socket.getaddrinfo(host, port, socket.AF_INET)
         # Listening fails beside any other listener, but not because of connections just closed.
         socket.create_server((host, port)).close()
     except OSError as error:
         remedy = f"stop what listens there, or choose another with {option}"
         if error.errno in (errno.EADDRNOTAVAIL, None) or isinstance(error, socket.gaierror):
-            remedy = "choose an address of this machine with --host"
+            remedy = "choose an IPv4 address of this machine, or its name, with --host"
         raise PortInUse(
             f"port {port} is in use or not usable on {host} ({error.strerror or error}); {remedy}"
         ) from error
@@ -83,7 +88,8 @@ def serve_model(
     check_port(listening.host, listening.port)
     if listening.metrics_port is not None:
         check_port(listening.host, listening.metrics_port, "--metrics-port")
-    load(located, 1, "int8" if settings.engine == "int8" else "fp32")  # without torch's start
+    # Without torch's start. What was fetched stays for the replicas.
+    try_out(located, 1, "int8" if settings.engine == "int8" else "fp32")
     server = Server(
         f"http://{_reachable(listening.host)}:{listening.port}", owns_ray=not ray.is_initialized()
     )
@@ -92,10 +98,10 @@ def serve_model(
             say("starting Ray (7-15 s)")
             _start_ray(listening)
         say("starting the server and loading the model (5-10 s)")
-        gpus = int(settings.engine in ("auto", "torch") and _has_gpu())
-        inside = server.owns_ray and listening.host in loopback.HOSTS
-        served = application(located, replace(settings, gpus=gpus, inside=inside))
-        _deploy(served, listening)
+        inside = server.owns_ray and loopback.is_loopback(listening.host)
+        settings = replace(settings, gpus=_gpus(settings), inside=inside)
+        _deploy(application(located, settings), listening)
+        _await_replicas(settings)
         await_health(server.url)
         say(f"metrics for Prometheus: {metrics_url()}")
     except BaseException:
@@ -106,30 +112,64 @@ def serve_model(
 
 def _start_ray(listening: Listening) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if listening.host in loopback.HOSTS:
+    if loopback.is_loopback(listening.host):
         loopback.keep_ray()
     # Serving asks the dashboard for nothing, and it is Ray's slowest part to start. The agent that
     # exports metrics starts all the same.
     ray.init(
         address="local",
+        num_cpus=usable_cpus(),  # Ray by itself rounds a container's share down
         include_dashboard=False,
         log_to_driver=True,
         _metrics_export_port=listening.metrics_port,
     )
 
 
-def _has_gpu() -> bool:
+def _gpus(settings: Settings) -> float:
+    """Give each replica its part of the GPUs that Ray has, if its engine could use one."""
+    if settings.engine not in ("auto", "torch"):
+        return 0
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return resources.get("GPU", 0) >= 1
+    return gpu_share(settings.most, int(resources.get("GPU", 0)))
 
 
 def _deploy(application: serve.Application, listening: Listening) -> None:
     http = {"host": listening.host, "port": listening.port}
     try:
         serve.start(proxy_location="HeadOnly", http_options=http)
-        serve.run(application, name="ner", route_prefix="/")
-    except RuntimeError as error:
+        target = serve.RunTarget(application, name=APPLICATION, route_prefix="/")
+        serve.run_many([target], wait_for_applications_running=False)
+    except (RuntimeError, TimeoutError) as error:
         raise TokclsError(f"the server did not start: {error}") from error
+
+
+def _await_replicas(settings: Settings) -> None:
+    """Return when the replicas have loaded the model; Serve itself would wait without end.
+
+    Raises:
+        TokclsError: they cannot, or do not in time.
+    """
+    until = time.monotonic() + STARTED_WITHIN_S
+    while (told := serve.status().applications[APPLICATION]).status != "RUNNING":
+        said = " ".join(each.message for each in told.deployments.values()) or told.message
+        if told.status == "DEPLOY_FAILED":
+            reason = said.strip().rpartition("\n")[2]  # of a traceback, which the log has whole
+            raise TokclsError(f"the server did not start: {reason}")
+        if time.monotonic() > until:
+            raise TokclsError(
+                f"the server did not start within {STARTED_WITHIN_S:.0f} s: {_wanted(settings)}; "
+                f"ask for less with --replicas and --threads, or free some. {said}"
+            )
+        time.sleep(0.1)
+
+
+def _wanted(settings: Settings) -> str:
+    free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
+    each = settings.resources()
+    return (
+        f"each of {settings.fewest} replicas wants {each['num_cpus']:g} CPUs and "
+        f"{each['num_gpus']:g} GPUs, and {free.get('CPU', 0):g} and {free.get('GPU', 0):g} are free"
+    )
 
 
 def await_health(url: str, *, within: float = HEALTHY_WITHIN_S) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 EngineName = Literal["auto", "fp32", "int8", "torch"]
@@ -11,6 +14,10 @@ DEFAULT = "dslim/bert-base-NER"
 """of the Hub, where no model is named and the registry has no champion"""
 BUSY_AT = 16
 """requests that a replica has at once, on average, before another is started"""
+QUOTAS = Path("/sys/fs/cgroup")
+"""where a container sees how much CPU time it may take"""
+FINEST = 10_000
+"""parts of a GPU that Ray tells apart"""
 
 
 @dataclass(frozen=True)
@@ -29,17 +36,19 @@ class Settings:
     `threads` and `gpus` are each replica's, by default all CPUs of its machine, and none. `alias`
     (models:/NAME@ALIAS) is followed, and the version of `shadow` (the same) compared with it.
     Replicas are from `fewest` to `most`, by how many requests they have; `inside` keeps their ports
-    on loopback.
+    on loopback. `asked_at`, in seconds since 1970, is when the alias named the model that they begin
+    with.
     """
 
     threads: int | None = None
     engine: EngineName = "auto"
     alias: str | None = None
     shadow: str | None = None
-    gpus: int = 0
+    gpus: float = 0
     fewest: int = 1
     most: int = 1
     inside: bool = False
+    asked_at: float = 0.0
 
     def scale(self) -> dict[str, Any]:
         """Give Serve's options for the number of replicas."""
@@ -61,7 +70,33 @@ class Settings:
 
 
 def usable_cpus() -> int:
-    """Count the CPUs this process may use, which a container may have cut down."""
+    """Count the CPUs this process may use: a container may have fewer, or less of their time."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        there = len(os.sched_getaffinity(0))
+    else:
+        there = os.cpu_count() or 1
+    return math.ceil(min(there, _quota(QUOTAS)))
+
+
+def _quota(folder: Path) -> float:
+    """Read the CPUs' worth of time that a container may take, as cgroups of version 2 or 1 say."""
+    if (file := folder / "cpu.max").is_file():
+        said = file.read_text().split()
+    else:
+        said = [_text(folder / "cpu" / f"cpu.cfs_{part}_us") for part in ("quota", "period")]
+    with suppress(ValueError, ZeroDivisionError):
+        quota, period = map(int, said)
+        return quota / period if quota > 0 else math.inf
+    return math.inf  # `max`, or nothing is said
+
+
+def _text(file: Path) -> str:
+    return file.read_text() if file.is_file() else ""
+
+
+def gpu_share(replicas: int, gpus: int) -> float:
+    """Share GPUs among replicas that each need one: whole ones, else equal parts of each."""
+    if not gpus:
+        return 0
+    of_one = -(-replicas // gpus)
+    return FINEST // of_one / FINEST

@@ -42,7 +42,7 @@ class Watched:
         except ClientDisconnect:
             raise
         except Exception:
-            status = 500  # what the layer around this one makes of it
+            status = 500  # what the server around the application makes of it
             raise
         finally:
             route = scope["path"] if scope["path"] in self._routes else OTHER

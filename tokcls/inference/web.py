@@ -5,7 +5,7 @@ Every answer that is not the one asked for has the body `{"error": text}`. Knows
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI
@@ -26,7 +26,7 @@ from tokcls.inference.watched import Seen, Watched
 AnswerOne = Callable[[Request], Awaitable[bytes]]
 POINT = "#/components/schemas/"
 PASSED_OVER = 64_000_000
-"""bytes that are read of a body that is too large: many clients hear nothing before all is sent"""
+"""bytes that are read of a body that is not let in: many clients hear nothing before all is sent"""
 OF_FILES = ("GET", "HEAD")
 """methods that the documentation's files take, which are no routes"""
 GUARDED = (("/", "post"), ("/predict", "post"), ("/model", "get"))  # where a token may be wanted
@@ -97,24 +97,34 @@ def _add_facts(app: FastAPI, guard: Gate, about: Callable[[], dict[str, Any]]) -
 
 async def _answered(http: HttpRequest, answer_one: AnswerOne, guard: Gate) -> bytes:
     """Read and answer; a client that sends slowly counts, and is given up, as one that waits."""
-    body = await _read_body(http)
-    with guard.holding(len(body)):
-        return await answer_one(read_request(body, http.headers.get("content-type")))
+    chunks = http.stream()
+    try:
+        with guard.holding() as grow:
+            body = await _read_body(chunks, grow)
+            return await answer_one(read_request(body, http.headers.get("content-type")))
+    except (Refused, RefusedRequest):
+        await _pass_over(chunks)  # what is held of it is given up by now
+        raise
 
 
-async def _read_body(http: HttpRequest) -> bytes:
-    body, size = bytearray(), 0
-    async for chunk in http.stream():
-        size += len(chunk)
-        if size <= MAX_BODY:
-            body += chunk
-        elif size > PASSED_OVER:
-            break
-    if size > MAX_BODY:
-        raise RefusedRequest(
-            f"a request's body may have {MAX_BODY:,} bytes; send several requests", status=413
-        )
+async def _read_body(chunks: AsyncIterator[bytes], grow: Callable[[int], None]) -> bytes:
+    body = bytearray()
+    async for chunk in chunks:
+        if len(body) + len(chunk) > MAX_BODY:
+            raise RefusedRequest(
+                f"a request's body may have {MAX_BODY:,} bytes; send several requests", status=413
+            )
+        grow(len(chunk))
+        body += chunk
     return bytes(body)
+
+
+async def _pass_over(chunks: AsyncIterator[bytes]) -> None:
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > PASSED_OVER:
+            break
 
 
 async def _refused(_: HttpRequest, error: Exception) -> JSONResponse:

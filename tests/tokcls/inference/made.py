@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -129,12 +129,14 @@ def start(arguments: Sequence[str], folder: Path, **options: Any) -> subprocess.
 
 
 @contextmanager
-def served(bundle: Path, folder: Path, *options: str) -> Iterator[RunningServer]:
-    """Serve a bundle with `python -m sweeps.serve` until the block ends."""
+def served(
+    model: Path | str, folder: Path, *options: str, environment: Mapping[str, str] | None = None
+) -> Iterator[RunningServer]:
+    """Serve a model with `python -m sweeps.serve` until the block ends."""
     port = free_port()
     # Ray sends what is counted every ten seconds, which a test need not wait for.
-    environment = os.environ | {"RAY_metrics_report_interval_ms": "500"}
-    process = start([str(bundle), "--port", str(port), *options], folder, env=environment)
+    env = os.environ | {"RAY_metrics_report_interval_ms": "500"} | dict(environment or {})
+    process = start([str(model), "--port", str(port), *options], folder, env=env)
     assert process.stdout is not None
     output: list[str] = []
     try:

@@ -16,12 +16,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from ray.serve._private import constants
+from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
 
 from tests.tokcls.inference.made import free_port
 from tokcls.inference.gate import WITHIN_S
 from tokcls.inference.ingress import (
     ANSWERS,
+    FALLBACK,
     METRICS,
+    OUTSIDE,
     PROGRAM,
     STATS,
     _write_answer,
@@ -185,6 +189,24 @@ def test_before_the_application_is_there_clients_are_told_to_ask_again(tmp_path:
             program.terminate()
 
 
+def logging_of(config: str) -> list[list[str]]:
+    """Where each line of a configuration logs to, but for what it says of all."""
+    lines = [line.split() for line in config.splitlines() if re.match(r"\s*log\s", line)]
+    return [line[1:] for line in lines if line != ["log", "global"]]
+
+
+def test_no_request_is_logged_since_a_line_would_hold_its_query() -> None:
+    values = {"config.log_target": "127.0.0.1:514", "metrics_socket_path": "/own/metrics.sock"}
+    config = HAPROXY_CONFIG_TEMPLATE
+    for name, value in values.items():
+        config = config.replace(f"{{{{ {name} }}}}", value)
+    system, metrics = logging_of(config)
+    assert system[0] == "127.0.0.1:514"
+    # Ray counts what comes to the socket of our own folder, and drops it.
+    assert metrics[0] == "/own/metrics.sock"
+    assert logging_of(mended(config, {}, {})) == [metrics]
+
+
 def test_a_configuration_that_binds_a_port_elsewhere_is_not_used() -> None:
     with pytest.raises(ValueError, match=r"binds no port 9999 .*STATS_PORT"):
         mended(CONFIG, {"9999": STATS}, {})
@@ -194,6 +216,13 @@ def test_nobody_else_can_run_or_change_what_stands_for_haproxy(tmp_path: Path) -
     program = Path(environment(tmp_path, 2)[PROGRAM])
     assert stat.S_IMODE(program.stat().st_mode) == 0o700
     assert program.parent == tmp_path
+
+
+def test_no_port_behind_haproxy_is_the_same_for_all_servers_of_a_machine(tmp_path: Path) -> None:
+    settings = environment(tmp_path, 2)
+    ports = [int(settings[name]) for name in (STATS, METRICS, FALLBACK)]
+    assert len(set(ports) & set(OUTSIDE)) == 3
+    assert getattr(constants, FALLBACK) not in OUTSIDE, "what Ray takes by itself"
 
 
 def test_a_haproxy_that_is_replaced_ends_its_requests_first(tmp_path: Path) -> None:
@@ -220,6 +249,21 @@ def test_64_kb_go_to_another_replica_if_one_is_gone_or_full_but_no_fault_is_repe
             assert post(url, text) == status
         assert broken.bodies == [len(text)]
         assert whole.bodies == ([len(text)] if status == 200 else [])
+
+
+@needs_haproxy
+def test_what_the_only_replica_says_when_it_is_full_reaches_the_client_at_once(
+    tmp_path: Path,
+) -> None:
+    said = b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 6\r\n\r\n{full}"
+    with Backend(said) as full, haproxy(tmp_path, [full.port]) as url:
+        begun = time.monotonic()
+        with pytest.raises(urllib.error.HTTPError) as raised:
+            urllib.request.urlopen(url, b"x", timeout=20)
+        with raised.value as refused:
+            assert (refused.code, refused.headers["Retry-After"]) == (503, "7")
+            assert refused.read() == b"{full}"
+        assert time.monotonic() - begun < 3.0, "a generous bound for a busy machine"
 
 
 @needs_haproxy

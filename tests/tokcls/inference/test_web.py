@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tokcls.inference.gate import Gate
+from tokcls.inference.gate import BlankToken, Gate
 from tokcls.inference.page import page
 from tokcls.inference.request import Request
 from tokcls.inference.web import build_app
@@ -98,6 +98,17 @@ def test_a_body_that_never_comes_is_given_up() -> None:
 def test_the_token_is_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVE_TOKEN", TOKEN)
     assert ask(Gate()).status_code == 401
+    monkeypatch.delenv("SERVE_TOKEN")
+    assert ask(Gate()).status_code == 200
+
+
+@pytest.mark.parametrize("token", ["", " ", "\n", " \t\r\n"])
+def test_a_blank_token_of_the_environment_lets_nobody_in(
+    token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVE_TOKEN", token)
+    with pytest.raises(BlankToken, match=r"SERVE_TOKEN is set but blank .*unset it"):
+        Gate()
 
 
 @pytest.mark.parametrize("most", [{"most": 2}, {"most_bytes": 40}], ids=["requests", "bytes"])
@@ -126,6 +137,41 @@ def test_more_than_can_wait_are_told_when_to_ask_again(most: dict[str, int]) -> 
     assert refused.headers["Retry-After"] == "1"
     assert "ask again" in refused.json()["error"]
     assert [each.status_code for each in others] == [200, 200, 200]
+    assert gate.inside == gate.held == 0
+
+
+def test_bodies_that_are_still_coming_count_too_and_what_was_refused_is_read_to_its_end() -> None:
+    gate, half = Gate(token="", most_bytes=20), b'{"inputs": '  # 11 bytes
+
+    async def crowd() -> list[httpx.Response]:
+        enough = asyncio.Event()
+        read: list[str] = []
+
+        async def slow() -> Any:
+            yield half
+            await enough.wait()
+            yield b'"a"}'
+
+        async def other() -> Any:
+            for part in (half, b'"b"', b"}"):
+                read.append(part.decode())
+                yield part
+
+        first = asyncio.create_task(call(gate, "POST", "/predict", content=slow()))
+        while not gate.held:
+            await asyncio.sleep(0.01)
+        headers = {"Content-Type": "application/json"}
+        refused = await call(gate, "POST", "/predict", content=other(), headers=headers)
+        assert gate.held == len(half), "of the first alone"
+        assert len(read) == 3
+        enough.set()
+        await first
+        return [refused, await call(gate, "POST", "/predict", content=other(), headers=headers)]
+
+    refused, later = asyncio.run(crowd())
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert "11 bytes to answer; ask again" in refused.json()["error"]
+    assert later.status_code == 200
     assert gate.inside == gate.held == 0
 
 
