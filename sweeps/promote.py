@@ -5,6 +5,8 @@ A server follows within seconds. Exit codes: 0 done, 2 the input is wrong or not
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import sys
 from pathlib import Path
@@ -48,10 +50,13 @@ def main(
     """
     print(f"trying {model}", file=sys.stderr, flush=True)
     try:
-        print(_moved(model, name, rollback=rollback))
+        # MLflow tells there of every step, past every filter; what matters is raised.
+        with contextlib.redirect_stderr(io.StringIO()):
+            moved = _moved(model, name, rollback=rollback)
     except TokclsError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
+    print(moved)
 
 
 def _moved(model: str, name: str | None, *, rollback: bool) -> str:
@@ -78,8 +83,8 @@ def _moved(model: str, name: str | None, *, rollback: bool) -> str:
         return f"champion: {model} (before: {before or 'none'})"
     if name is None:
         raise BundleError(f"{model!r}: say with --name which registered model it is a version of")
-    registered = promote_bundle(Path(model).expanduser(), name, uri=uri)
-    return f"champion: {registered.uri}"
+    registered, before = promote_bundle(Path(model).expanduser(), name, uri=uri)
+    return f"champion: {registered.uri} (before: {before or 'none'})"
 
 
 if __name__ == "__main__":

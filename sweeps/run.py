@@ -182,7 +182,7 @@ def _run(
 
     adopt_orphans()
     if serve:
-        _check_port()
+        _check_server()
     try:
         with told_of_interrupt(lambda: stages.say("stopping ...")):
             outcome = run_sweep(space, stages, terminal, resume=resume, address=address)
@@ -201,10 +201,12 @@ def _run(
         serve_until_stopped(str(outcome.bundle.folder), terminal, Settings(), Listening())
 
 
-def _check_port() -> None:
-    """Find a taken port now, rather than when the sweep is done."""
+def _check_server() -> None:
+    """Find a taken port or a blank token now, rather than when the sweep is done."""
+    from tokcls.inference.gate import token_wanted
     from tokcls.inference.server import PortInUse, check_port
 
+    token_wanted()
     try:
         check_port("127.0.0.1", 8000)
     except PortInUse as error:

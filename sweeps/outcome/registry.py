@@ -89,8 +89,10 @@ def promote(name: str, version: str, *, uri: str) -> str:
     return before
 
 
-def promote_bundle(bundle: Path, name: str, *, uri: str) -> Registered:
+def promote_bundle(bundle: Path, name: str, *, uri: str) -> tuple[Registered, str]:
     """Register a bundle as a version of `name` and make it the champion, if it works here.
+
+    Gives the version before as well, empty if there was none.
 
     Raises as `promote`.
     """
@@ -100,8 +102,9 @@ def promote_bundle(bundle: Path, name: str, *, uri: str) -> Registered:
         number = experiment.experiment_id if experiment else client.create_experiment(PROMOTIONS)
         run = client.create_run(number, run_name=bundle.name).info.run_id
         version = _log(bundle, name, uri, run)
+        before = version_of(client, name, CHAMPION)
         crown(client, name, version)
-    return Registered(name, version, True, "promoted by hand")
+    return Registered(name, version, True, "promoted by hand"), before
 
 
 def demote(name: str, *, uri: str) -> tuple[str, str]:

@@ -45,9 +45,11 @@ def aliases(folder: Path) -> dict[str, str]:
 def test_bundles_become_versions_and_the_one_before_can_come_back(
     bundle: Path, tmp_path: Path
 ) -> None:
-    for version in ("1", "2"):
+    for version, before in (("1", "none"), ("2", "1")):
         done = promote(tmp_path, str(bundle), "--name", "ner")
-        assert (done.returncode, done.stdout) == (0, f"champion: models:/ner/{version}\n"), done
+        assert done.returncode == 0, done
+        assert done.stdout == f"champion: models:/ner/{version} (before: {before})\n"
+        assert done.stderr == f"trying {bundle}\n"
     assert aliases(tmp_path) == {"champion": "2", "previous": "1"}
     back = promote(tmp_path, "models:/ner", "--rollback")
     again = "--rollback again makes {} it again\n"

@@ -125,12 +125,20 @@ class Batching:
     """The batches that an engine is quickest with, and how many it computes at once.
 
     Of `tokens` padded sub-words at most, or of one row. `padding` is the share of padding from
-    which two smaller ones are quicker.
+    which two smaller ones are quicker. `spread`: each is computed by one thread, so that a few
+    windows are quicker in as many batches as are computed at once.
     """
 
     tokens: int
     padding: float
     at_once: int = 1
+    spread: bool = False
+
+    def budget(self, lengths: Longs) -> int:
+        """Say of how many padded sub-words batches of such rows should be."""
+        if not self.spread:
+            return self.tokens
+        return min(self.tokens, -(-int(lengths.sum()) // self.at_once))
 
 
 @dataclass(frozen=True)

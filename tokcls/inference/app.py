@@ -89,7 +89,8 @@ class Replica:
         self.lanes = ThreadPoolExecutor(LANES, thread_name_prefix="answers")
         self.long_lanes = ThreadPoolExecutor(LONG_LANES, thread_name_prefix="long")
         alias = settings.alias
-        self.following = self._follow(Follower(alias, threads, engine)) if alias else None
+        self.follower = Follower(alias, threads, engine) if alias else None
+        self.following = self._follow(self.follower) if self.follower else None
         self.budget = ON_GPU if engine == "torch" else BATCH
         batching: Any = self.answer_batch
         batching.set_max_batch_size(self.budget)
@@ -111,10 +112,11 @@ class Replica:
         return build_app(self.about, self.answer_one, gate, seen=self.metrics.request)
 
     def about(self) -> dict[str, Any]:
-        """Say what answers, and what is compared with it."""
+        """Say what answers, what should but cannot, and what is compared with it."""
         version = self.loaded.located.version
+        refused = {"refused": self.follower.refused} if self.follower else {}
         compared = {"challenger": self.shadow.about(version)} if self.shadow else {}
-        return _describe(self.loaded) | compared
+        return _describe(self.loaded) | refused | compared
 
     async def answer_one(self, request: Request) -> bytes:
         """Answer with what came in together, or what is long by itself, until nobody waits."""

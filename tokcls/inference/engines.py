@@ -76,9 +76,9 @@ def open_engine(folder: str | Path, name: str, *, threads: int | None = None) ->
     at_once = threads or usable_cpus()
     if name == FP32:
         return Onnx(path, Batching(CACHED, PADDING, at_once), threads=at_once)
-    # An engine of 8 bit scales what it multiplies by all that is in a batch: alone, a row's scores
-    # do not depend on what was asked beside it.
-    return Onnx(path, Batching(1, math.inf, at_once), threads=1)
+    # An engine of 8 bit scales what it multiplies by all that it runs on: alone, a row's scores do
+    # not depend on what was asked beside it.
+    return ByRow(path, Batching(CACHED, math.inf, at_once, spread=True), threads=1)
 
 
 def has_engine(folder: str | Path, name: str) -> bool:
@@ -117,6 +117,20 @@ class Onnx:
         """Score a batch: float32[B, L, tags], meaningful where the attention mask is 1."""
         inputs = {"input_ids": padded.input_ids, "attention_mask": padded.attention_mask}
         logits: npt.NDArray[np.float32] = self._session.run(["logits"], inputs)[0]
+        return logits
+
+
+class ByRow(Onnx):
+    """Runs an ONNX file on each row of a batch by itself, without its padding."""
+
+    def run(self, padded: Padded) -> npt.NDArray[np.float32]:
+        """Score a batch, as `Onnx` does; zeros where the attention mask is 0."""
+        logits = np.zeros((*padded.input_ids.shape, self.tags), np.float32)
+        lengths = padded.attention_mask.sum(axis=1).tolist()
+        for row, length in enumerate(lengths):
+            part = slice(row, row + 1), slice(length)
+            alone = Padded(padded.input_ids[part], padded.attention_mask[part])
+            logits[row, :length] = super().run(alone)[0]
         return logits
 
 

@@ -84,6 +84,12 @@ class Follower:
         self.alias, self._threads = alias, threads
         self._engine, self._or_fp32 = engine, or_fp32
         self._refused, self._until = "", math.inf
+        self._why = ""
+
+    @property
+    def refused(self) -> dict[str, str] | None:
+        """The version that the alias names and that cannot be used here, and why."""
+        return {"version": self._refused, "why": self._why} if self._refused else None
 
     def look(self, present: str) -> Loaded | None:
         """Give the version that is named if it is not the one that is `present`.
@@ -99,7 +105,7 @@ class Follower:
         try:
             return self._load(version)
         except Exception as error:
-            self._refused = version
+            self._refused, self._why = version, without_keys(str(error))
             if isinstance(error, Unanswered):
                 self._until = time.monotonic() + AGAIN_AFTER_S
             raise

@@ -45,7 +45,10 @@ class Answer:
 BUSY = Answer(
     "503 Service Unavailable", "no replica could answer; ask again soon", ("Retry-After: 1",)
 )
+METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS"
+"""what a replica's server takes for HTTP; to others it would say so in its own form"""
 LOGGED = r"^ *log \S+ local0 .*\n"
+FRONTEND = r"^frontend http_frontend\n *bind .*\n"
 NOWHERE = r"^ *http-request return status 404 .*$"
 ANSWERS = {
     400: Answer("400 Bad Request", "this is no HTTP request; send POST /predict"),
@@ -134,14 +137,24 @@ def mended(config: str, inner: Mapping[str, str], answers: Mapping[int, Path]) -
     config = re.sub(r"^\s*errorfile .*\n", "", config, flags=re.MULTILINE)
     # Ours has every path, so what Ray has no place for came before the application was there.
     config = re.sub(NOWHERE, _early(), config, flags=re.MULTILINE)
+    config = re.sub(FRONTEND, rf"\g<0>{_strange()}", config, flags=re.MULTILINE)
     ours = WHOLE + "".join(f"    errorfile {status} {path}\n" for status, path in answers.items())
     return re.sub(r"^defaults\n", rf"\g<0>{ours}", config, flags=re.MULTILINE)
 
 
 def _early() -> str:
-    body = json.dumps({"error": "the model is not loaded yet; ask again soon"})
-    said = f"content-type application/json string '{body}' hdr Retry-After 1"
-    return f"    http-request return status 503 {said}"
+    return f"{_said(503, 'the model is not loaded yet; ask again soon')} hdr Retry-After 1"
+
+
+def _strange() -> str:
+    said = _said(501, ANSWERS[501].error)
+    return f"    acl known_method method {METHODS}\n{said} unless known_method\n"
+
+
+def _said(status: int, error: str) -> str:
+    body = json.dumps({"error": error})
+    answer = f"content-type application/json string '{body}'"
+    return f"    http-request return status {status} {answer}"
 
 
 def _write_answer(folder: Path, answer: Answer) -> Path:

@@ -62,10 +62,14 @@ def predict_files(
         raise InputError(f"{output} would be among the files to be read; put it elsewhere")
     total = sum(path.stat().st_size for path in files)
     count = target.begun(_about(predictor, files))
-    for answered in (answer or partial(_answer_here, predictor))(files, count):
-        target.add(answered.lines)
-        count += answered.count
-        told(answered.end, total)
+    try:
+        for answered in (answer or partial(_answer_here, predictor))(files, count):
+            target.add(answered.lines)
+            count += answered.count
+            told(answered.end, total)
+    except BaseException:
+        target.leave()
+        raise
     target.finish()
     return count
 

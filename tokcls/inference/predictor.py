@@ -275,7 +275,7 @@ class Predictor:
         lengths = windows.lengths() + special
         batching = self._engine.batching
         batches = ordered_batches(
-            lengths, tokens_per_batch=batching.tokens, padding=batching.padding
+            lengths, tokens_per_batch=batching.budget(lengths), padding=batching.padding
         )
         padded = (pad(encoded, windows, batch, rule) for batch in batches)
         alone = batching.at_once == 1 or len(batches) == 1

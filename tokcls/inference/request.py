@@ -123,9 +123,9 @@ def _check_each(texts: Sequence[str], name: str) -> None:
 def _said(error: ValidationError) -> str:
     """Say what is wrong first, by its place and kind, without the content."""
     errors = error.errors(include_url=False, include_context=True)
-    unknown = sorted({str(each["loc"][-1]) for each in errors if each["type"] == "extra_forbidden"})
+    unknown = [each["loc"] for each in errors if each["type"] == "extra_forbidden"]
     if unknown:
-        return f"unknown keys: {', '.join(map(repr, unknown))[:200]}"
+        return _unknown(unknown)
     # Where a text or a list of texts may stand, the complaint about the deeper place is the one.
     worst = max(errors, key=lambda each: len(each["loc"]))
     steps = [step for step in worst["loc"] if step not in ("str", "list[str]")]
@@ -136,6 +136,13 @@ def _said(error: ValidationError) -> str:
     if form is None or worst["type"] in BY_ITSELF:
         return f"`{place}`: {worst['msg'][0].lower()}{worst['msg'][1:]}"
     return f"`{place}` must be {form}, got {_kind(worst['input'])}"
+
+
+def _unknown(places: Sequence[tuple[int | str, ...]]) -> str:
+    inner = [place for place in places if len(place) > 1]
+    names = sorted({str(place[-1]) for place in inner or places})
+    said = f"unknown keys: {', '.join(map(repr, names))[:200]}"
+    return f"{said}; `parameters` takes {', '.join(Parameters.model_fields)}" if inner else said
 
 
 def _check_type(content_type: str | None) -> None:

@@ -36,8 +36,7 @@ class Settings:
     `threads` and `gpus` are each replica's, by default all CPUs of its machine, and none. `alias`
     (models:/NAME@ALIAS) is followed, and the version of `shadow` (the same) compared with it.
     Replicas are from `fewest` to `most`, by how many requests they have; `inside` keeps their ports
-    on loopback. `asked_at`, in seconds since 1970, is when the alias named the model that they begin
-    with.
+    on loopback. `asked_at` (seconds since 1970) is when the alias named what they begin with.
     """
 
     threads: int | None = None

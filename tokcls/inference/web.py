@@ -99,12 +99,21 @@ async def _answered(http: HttpRequest, answer_one: AnswerOne, guard: Gate) -> by
     """Read and answer; a client that sends slowly counts, and is given up, as one that waits."""
     chunks = http.stream()
     try:
+        _check_encoding(http.headers.get("content-encoding", "identity"))
         with guard.holding() as grow:
             body = await _read_body(chunks, grow)
             return await answer_one(read_request(body, http.headers.get("content-type")))
     except (Refused, RefusedRequest):
         await _pass_over(chunks)  # what is held of it is given up by now
         raise
+
+
+def _check_encoding(encoding: str) -> None:
+    if encoding.strip().lower() != "identity":
+        raise RefusedRequest(
+            f"the body must not be compressed, got {encoding[:100]!r}; leave out Content-Encoding",
+            status=415,
+        )
 
 
 async def _read_body(chunks: AsyncIterator[bytes], grow: Callable[[int], None]) -> bytes:

@@ -108,9 +108,15 @@ class Output:
             made = WRITERS[self.path.suffix.lower()](self.part)
             with made.open("rb+") as stream:
                 os.fsync(stream.fileno())
-            self.about.unlink(missing_ok=True)
             made.replace(self.path)
+            self.about.unlink(missing_ok=True)
             self.part.unlink(missing_ok=True)
+
+    def leave(self) -> None:
+        """Remove what stands beside the output where it holds no answer to go on from."""
+        if self.part.is_file() and not self.part.stat().st_size:
+            self.about.unlink(missing_ok=True)
+            self.part.unlink()
 
 
 def as_line(record: Record, entities: Sequence[Entity]) -> str:

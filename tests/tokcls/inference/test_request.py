@@ -59,7 +59,10 @@ def test_each_form_is_read(body: object, request_: Request) -> None:
         ({"words": ["a"]}, r"`words\[0\]` must be a list of words, got a string"),
         ({"words": [["a", {}]]}, r"`words\[0\]\[1\]` must be a string, got an object"),
         ({"text": "a"}, "unknown keys: 'text'"),
-        ({"inputs": "a", "parameters": {"strde": 1}}, "unknown keys: 'strde'"),
+        (
+            {"inputs": "a", "parameters": {"strde": 1}},
+            "unknown keys: 'strde'; `parameters` takes aggregation_strategy, ignore_labels",
+        ),
         ({"inputs": "a", "parameters": 1}, "`parameters` must be an object, got a number"),
         ({"inputs": "a", "parameters": {"stride": "1"}}, "stride` must be a whole number, got a s"),
         ({"inputs": "a", "parameters": {"stride": 1.5}}, "stride` must be a whole number"),

@@ -111,6 +111,13 @@ def test_a_blank_token_of_the_environment_lets_nobody_in(
         Gate()
 
 
+def test_a_body_that_is_compressed_is_refused_as_such() -> None:
+    reply = ask(Gate(token=""), headers={"Content-Encoding": "gzip"})
+    assert reply.status_code == 415
+    assert "must not be compressed, got 'gzip'" in reply.json()["error"]
+    assert ask(Gate(token=""), headers={"Content-Encoding": "identity"}).status_code == 200
+
+
 @pytest.mark.parametrize("most", [{"most": 2}, {"most_bytes": 40}], ids=["requests", "bytes"])
 def test_more_than_can_wait_are_told_when_to_ask_again(most: dict[str, int]) -> None:
     gate = Gate(token="", **most)  # a body has 14 to 20 bytes

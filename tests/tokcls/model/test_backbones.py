@@ -61,7 +61,8 @@ def test_an_alias_without_its_package_says_how_to_install_it(
 
 
 def test_a_hub_id_that_is_not_in_the_cache_is_said_with_a_remedy() -> None:
-    with pytest.raises(BackboneError, match=r"'org/nothing' is not in .* give `model\.offline`"):
+    said = r"'org/nothing' is not in .* give a folder .*`model\.offline`"
+    with pytest.raises(BackboneError, match=said):
         find_backbone("org/nothing")
 
 
