@@ -23,6 +23,7 @@ from tokcls.errors import ClusterError, InputError
 from tokcls.inference.many import Answer, Answered, Chunk, answered, chunks
 from tokcls.inference.predictor import Predictor
 from tokcls.inference.records import Record
+from tokcls.interrupts import heard_interrupts
 from tokcls.loading import Model, load_model
 from tokcls.processes import end_children
 
@@ -91,7 +92,8 @@ def _connect(address: str) -> None:
         options = {"runtime_env": code}  # nodes need not have this package
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+        with heard_interrupts():
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except KeyboardInterrupt:
         end_children(within=GONE_WITHIN_S)  # Ray may have been half started
         raise

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.errors import ResourceError
+from tokcls.interrupts import heard_interrupts
 
 ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # paid at the end of every worker group
@@ -83,7 +84,7 @@ class Start:
         """Call `ray.init` with these arguments and `more`."""
         import ray
 
-        with _environment(self.environment):
+        with _environment(self.environment), heard_interrupts():
             ray.init(**self.arguments, **more)
 
 

@@ -45,7 +45,7 @@ class Answer:
 BUSY = Answer(
     "503 Service Unavailable", "no replica could answer; ask again soon", ("Retry-After: 1",)
 )
-METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS"
+METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS TRACE"
 """what a replica's server takes for HTTP; to others it would say so in its own form"""
 LOGGED = r"^ *log \S+ local0 .*\n"
 FRONTEND = r"^frontend http_frontend\n *bind .*\n"
@@ -147,7 +147,9 @@ def _early() -> str:
 
 
 def _strange() -> str:
-    said = _said(501, ANSWERS[501].error)
+    said = (
+        f"{_said(405, 'there is no such method; send POST /predict')} hdr Allow 'GET, HEAD, POST'"
+    )
     return f"    acl known_method method {METHODS}\n{said} unless known_method\n"
 
 
