@@ -86,7 +86,7 @@ def test_the_table_of_figures_is_that_of_the_last_measurement() -> None:
     [
         ("serving", "of_bare_engine", r"That is ([\d.]+) % of the words a second", 100),
         ("serving", "replica_start_seconds", r"A replica answers ([\d.]+) s after", 1),
-        ("many_texts", "times_pipeline_int8_5_mb", r"on 5 MB the last is ([\d.]+) times", 1),
+        ("many_texts", "times_pipeline_int8_5_mb", r"on 5 MB\nthe last is ([\d.]+) times", 1),
     ],
 )
 def test_a_figure_in_the_text_is_that_of_the_last_measurement(

