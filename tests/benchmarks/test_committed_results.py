@@ -1,4 +1,7 @@
-"""Every measurement ends with the same kind of line, and the one that is committed passed, or a page says by how much it missed."""
+"""Every measurement ends with the same kind of line; the one that is committed passed, or is told.
+
+Where one missed its aim, the page named beside `MISSED` says by how much.
+"""
 
 from __future__ import annotations
 
